@@ -1,0 +1,42 @@
+# Everything happens in a virtual environment of this folder; Python 3.11 or newer is all it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test test-fast lint format dev clean
+
+demo: $(VENV)/installed  ## the double-moon problem, end to end
+	$(BIN)/gibbous demo --overwrite
+
+test: $(VENV)/developed  ## all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/developed  ## without the statistical studies
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/developed  ## static checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/developed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dev: $(VENV)/developed
+	$(BIN)/pre-commit install
+
+clean:
+	rm -rf $(VENV) gibbous-demo
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/developed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,91 @@
+"""NPE with default settings against reference posteriors: C2ST, and the time that it took.
+
+    python -m benchmarks.reference two_moons --simulations 1000 10000 --references ../shared/data/sbibm
+    python -m benchmarks.reference linear_gaussian --simulations 10000
+
+two_moons is compared with the sbibm reference draws of observations 1 to 5, linear_gaussian with
+its closed form on five observations drawn from the prior predictive.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import gibbous as gb
+from benchmarks.c2st import c2st
+
+
+def references(task: str, folder: Path | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of an observation and 10,000 reference draws [10_000, d]."""
+    if task == "two_moons":
+        if folder is None:
+            raise SystemExit("two_moons needs --references, the folder with two_moons.npz")
+        data = np.load(folder / "two_moons.npz")
+        return list(zip(data["observation"], data["reference_posterior"], strict=True))
+    problem = gb.tasks.TASKS[task]()
+    assert problem.exact is not None
+    x = gb.simulate(problem.prior, problem.simulator, 5, seed=77, progress=False).x
+    return [(row, problem.exact(row).sample(10_000, seed=i)["theta"]) for i, row in enumerate(x)]
+
+
+def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method) -> dict:
+    """Fit once; score every observation."""
+    problem = gb.tasks.TASKS[task]()
+    sims = gb.simulate(problem.prior, problem.simulator, n, seed=seed, progress=False)
+    began = time.perf_counter()
+    posterior = gb.fit(method, problem.prior, sims, config=config, seed=seed)
+    seconds = time.perf_counter() - began
+    scores, means, sds = [], [], []
+    for x, reference in pairs:
+        draws = posterior.sample(x, len(reference), seed=seed + 1).array
+        scores.append(c2st(reference, draws))
+        sd = reference.std(axis=0)
+        means.append(np.abs(draws.mean(axis=0) - reference.mean(axis=0)) / sd)
+        sds.append(np.abs(np.cov(draws.T) - np.cov(reference.T)) / np.outer(sd, sd))
+    fresh = gb.simulate(problem.prior, problem.simulator, 5_000, seed=seed + 9, progress=False)
+    history = posterior.history
+    return {
+        "task": task,
+        "simulations": n,
+        "seed": seed,
+        "c2st": round(float(np.mean(scores)), 4),
+        "each": [round(s, 3) for s in scores],
+        "mean error / sd": round(float(np.mean(means)), 4),
+        "largest": round(float(np.max(means)), 4),
+        "covariance error / sd sd": round(float(np.mean(sds)), 4),
+        "largest covariance": round(float(np.max(sds)), 4),
+        "log_prob": round(float(np.mean(posterior.log_prob(fresh.theta, fresh.x))), 4),
+        "seconds": round(seconds, 1),
+        "compiling": round(history.compile_seconds, 1),
+        "steps": history.steps[-1],
+        "best step": history.best_step,
+        "steps/s": round(history.steps_per_second),
+    }
+
+
+def main() -> None:
+    """Print one JSON line a fit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=["two_moons", "linear_gaussian"])
+    parser.add_argument("--simulations", type=int, nargs="+", default=[10_000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--references", type=Path)
+    parser.add_argument("--estimator", choices=list(gb.ESTIMATORS), default=None)
+    args = parser.parse_args()
+    method = (
+        gb.NPE() if args.estimator is None else gb.NPE(estimator=gb.ESTIMATORS[args.estimator]())
+    )
+    pairs = references(args.task, args.references)
+    print(json.dumps({"jax": jax.__version__, "estimator": args.estimator or "default"}))
+    for n in args.simulations:
+        for seed in args.seeds:
+            config = gb.FitConfig(progress=False)
+            print(json.dumps(run(args.task, n, seed, pairs, config, method)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

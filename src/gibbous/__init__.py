@@ -1,0 +1,66 @@
+"""gibbous: simulation-based inference in JAX.
+
+A simulator and a prior go in, a posterior that can be trusted comes out:
+
+```python
+prior = gb.Prior(mean=dist.Normal(0.0, 1.0))
+sims = gb.simulate(prior, simulator, 10_000, seed=0)
+posterior = gb.fit(gb.NPE(), prior, sims, seed=0)
+draws = posterior.sample(x_observed, 4_000, seed=0)
+report = gb.check(posterior, simulator, seed=1)
+```
+"""
+
+from importlib.metadata import version as _version
+
+from gibbous import diagnostics, plots, tasks
+from gibbous.check import Report, check
+from gibbous.errors import GibbousError, GibbousWarning, TrainingInterrupted
+from gibbous.estimators import ESTIMATORS, MDN, AutoregressiveSpline, CouplingSpline, RealNVP
+from gibbous.fit import fit
+from gibbous.history import History
+from gibbous.load import load
+from gibbous.methods import METHODS, NPE
+from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity
+from gibbous.posteriors.draws import Draws
+from gibbous.posteriors.posterior import Posterior
+from gibbous.prior import Prior
+from gibbous.simulation.run import simulate
+from gibbous.simulation.simulations import Simulations
+from gibbous.simulation.simulator import Simulator, simulator
+from gibbous.training import FitConfig
+
+__version__ = _version("gibbous")
+
+__all__ = [
+    "EMBEDDINGS",
+    "ESTIMATORS",
+    "MDN",
+    "METHODS",
+    "MLP",
+    "NPE",
+    "AutoregressiveSpline",
+    "CouplingSpline",
+    "DeepSet",
+    "Draws",
+    "FitConfig",
+    "GibbousError",
+    "GibbousWarning",
+    "History",
+    "Identity",
+    "Posterior",
+    "Prior",
+    "RealNVP",
+    "Report",
+    "Simulations",
+    "Simulator",
+    "TrainingInterrupted",
+    "check",
+    "diagnostics",
+    "fit",
+    "load",
+    "plots",
+    "simulate",
+    "simulator",
+    "tasks",
+]

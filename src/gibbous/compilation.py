@@ -1,0 +1,76 @@
+"""JAX compilation: counted, timed, and kept between runs."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+_EVENT = "/jax/core/compile/backend_compile_duration"
+_STAGES = (
+    "/jax/core/compile/jaxpr_trace_duration",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    _EVENT,
+)
+
+
+@dataclass
+class _Total:
+    count: int = 0
+    seconds: float = 0.0
+
+
+_total = _Total()
+
+
+def _listen(event: str, seconds: float, **_: object) -> None:
+    if event in _STAGES:
+        _total.seconds += seconds
+        _total.count += event == _EVENT
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+class CompileClock:
+    """Counts what JAX compiles, from its creation on.
+
+    `count` is the number of compilations (one served from the persistent cache counts, and is
+    quick); `seconds` is the time spent on tracing, lowering and compiling.
+    """
+
+    def __init__(self) -> None:
+        self._start = _Total(_total.count, _total.seconds)
+
+    @property
+    def count(self) -> int:
+        """Compilations since the clock was made."""
+        return _total.count - self._start.count
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of tracing, lowering and compiling since the clock was made."""
+        return _total.seconds - self._start.seconds
+
+
+def keep_compilations() -> Path:
+    """Keep compiled programs in the user's cache folder, so that a second run compiles nothing.
+
+    The command line calls this; a library should not choose such things for its host program.
+    `JAX_COMPILATION_CACHE_DIR` is respected. Returns the folder.
+    """
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    folder = Path(chosen) if chosen else _user_cache() / "gibbous" / "jax"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return folder
+
+
+def _user_cache() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home()))
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,228 @@
+"""The double-moon problem, end to end: train, look at three posteriors, calibrate, compare.
+
+A point of a dataset lies on one of two half circles; 200 points tell which fraction lies on which,
+the noise around them, and the stretch of the vertical. The exact posterior is known
+(`gibbous.tasks.double_moon`), so the demo can say how close the learnt one comes.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table as RichTable
+
+from gibbous import plots
+from gibbous.check import Report, check_on, mean_and_error
+from gibbous.compilation import CompileClock
+from gibbous.errors import ConfigError
+from gibbous.fit import fit
+from gibbous.method import AbstractMethod
+from gibbous.methods import METHODS
+from gibbous.nets import DeepSet
+from gibbous.posteriors.posterior import Posterior
+from gibbous.progress import progress_bar
+from gibbous.report import Section, Table, write_page
+from gibbous.results import predict
+from gibbous.simulation.run import simulate, simulate_at
+from gibbous.simulation.simulations import Simulations
+from gibbous.tasks import Task, double_moon
+from gibbous.training import FitConfig
+
+_EXAMPLES = {  # three datasets to look at
+    "fraction": np.array([0.5, 0.2, 0.85]),
+    "log10_noise": np.array([-1.3, -3.0, -2.2]),
+    "dilation": np.array([1.0, 2.5, 0.4]),
+}
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """What the demo does.
+
+    Args:
+        method: name of a method, in any case.
+        simulations: train on so many fixed datasets; None simulates afresh at every step.
+        steps: of training; None takes the demo's own number.
+        datasets: fresh ones for the calibration.
+        exact: how many of them get an exact posterior.
+        seed: of everything.
+
+    Raises:
+        ConfigError: on an unknown method, or too few datasets.
+    """
+
+    method: str = "npe"
+    simulations: int | None = None
+    steps: int | None = None
+    datasets: int = 2_000
+    exact: int = 100
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.method.upper() not in METHODS:
+            raise ConfigError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
+        if not 2 <= self.exact <= self.datasets or self.datasets < 10:
+            raise ConfigError(
+                f"expected at least 10 datasets, and from 2 to all of them with an exact "
+                f"posterior, got datasets={self.datasets}, exact={self.exact}"
+            )
+
+    def build_method(self) -> AbstractMethod:
+        """The method, with an embedding for sets."""
+        return METHODS[self.method.upper()](embedding=DeepSet())  # type: ignore[call-arg]
+
+
+class _Stopwatch:
+    """Seconds by the name of the step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.compiling: dict[str, float] = {}
+        self.clock = CompileClock()
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        began, compiling = time.perf_counter(), self.clock.seconds
+        yield
+        self.seconds[step] = time.perf_counter() - began
+        self.compiling[step] = self.clock.seconds - compiling
+
+
+def run_demo(config: DemoConfig, folder: Path) -> Group:
+    """Run the demo; results go to `folder`; returns the closing tables for the terminal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    task, watch = double_moon(), _Stopwatch()
+    with watch("train"):
+        posterior = _train(config, task)
+        posterior.save(folder / "posterior.gibbous", overwrite=True)
+    with watch("three posteriors"):
+        sections = _examples(config, task, posterior, folder)
+    with watch(f"check on {config.datasets:,} datasets"):
+        fresh = simulate(
+            task.prior, task.simulator, config.datasets, seed=config.seed + 1, progress=False
+        )
+        report = check_on(posterior, fresh, draws=1_000, seed=config.seed + 1)
+    with watch(f"exact posterior of {config.exact} datasets"):
+        exact = _exact_log_prob(task, fresh, config.exact)
+    sharpness = _sharpness(report, exact)
+    with watch("figures and page"):
+        sections = [Section("How sharp", _sharp_text(config), (), sharpness), *sections]
+        write_page(
+            folder / "index.html",
+            "The double-moon problem",
+            [*sections, *report.sections()],
+            subtitle="A posterior learnt from simulations alone, beside the exact one",
+        )
+    times = _times(watch, posterior)
+    return Group(
+        _rich(times, "Time"),
+        _rich(sharpness, "Mean log density of the true parameters, in nats"),
+        _rich(report.table(), "Coverage of central intervals"),
+        f"\ncalibrated: {'yes' if report.calibrated else 'NO'}   results in {folder}/index.html",
+    )
+
+
+def _train(config: DemoConfig, task: Task) -> Posterior:
+    if config.simulations is None:
+        data = task.simulator
+        fit_config = FitConfig(steps=config.steps or 20_000, batch_size=64)
+    else:
+        data = simulate(task.prior, task.simulator, config.simulations, seed=config.seed)
+        fit_config = FitConfig(steps=config.steps)
+    return fit(config.build_method(), task.prior, data, config=fit_config, seed=config.seed)
+
+
+def _examples(config: DemoConfig, task: Task, posterior: Posterior, folder: Path) -> list[Section]:
+    """Data, learnt and exact posterior, and predictive data, for three datasets."""
+    sims = simulate_at(_EXAMPLES, task.simulator, seed=config.seed, progress=False)
+    realisations = plots.datasets(sims.theta, sims.x)
+    figures = [("Three datasets of 200 points.", _keep(realisations, folder / "data.png"))]
+    for i in range(len(sims)):
+        x, truth = sims.x[i], {name: v[i] for name, v in sims.theta.items()}
+        draws = posterior.sample(x, 4_000, seed=config.seed)
+        assert task.exact is not None
+        reference = task.exact(x).sample(4_000, seed=config.seed)
+        corner = plots.corner(draws, truth=truth, reference=reference)
+        figures.append((
+            f"Dataset {i + 1}: the learnt posterior (filled: 68 and 95%), the exact one (lines), "
+            "and the true parameters.",
+            _keep(corner, folder / f"posterior-{i + 1}.png"),
+        ))  # fmt: skip
+        overlay = plots.predictive(x, predict(draws, task.simulator, seed=config.seed)[:20])
+        figures.append((
+            f"Dataset {i + 1}: data simulated from the learnt posterior behind the observed.",
+            _keep(overlay, folder / f"predictive-{i + 1}.png"),
+        ))  # fmt: skip
+    return [Section("Three posteriors", "", figures)]
+
+
+def _exact_log_prob(task: Task, sims: Simulations, n: int) -> np.ndarray:
+    """Exact log density of the truth for the first n datasets, [n]."""
+    assert task.exact is not None
+    values = []
+    with progress_bar("exact posteriors", n, unit="datasets") as advance:
+        for i in range(n):  # each is an adaptive computation of its own, in NumPy
+            theta = {name: v[i : i + 1] for name, v in sims.theta.items()}
+            values.append(float(task.exact(sims.x[i]).log_prob(theta)[0]))
+            advance(i + 1)
+    return np.array(values)
+
+
+def _sharpness(report: Report, exact: np.ndarray) -> Table:
+    n = len(exact)
+    assert report.prior_log_prob is not None  # the demo infers all parameters
+    rows = [
+        ["prior", report.prior_log_prob],
+        ["learnt", report.log_prob],
+        [f"learnt, first {n}", report.log_prob[:n]],
+        [f"exact, first {n}", exact],
+        [f"exact - learnt, first {n}", exact - report.log_prob[:n]],
+    ]
+    table = [
+        [name, *(f"{v:.2f}" for v in mean_and_error(values)), str(len(values))]
+        for name, values in rows
+    ]
+    return Table(["posterior", "nats", "standard error", "datasets"], table)
+
+
+def _times(watch: _Stopwatch, posterior: Posterior) -> Table:
+    rows = [
+        [step, f"{seconds:.1f}", f"{watch.compiling[step]:.1f}"]
+        for step, seconds in watch.seconds.items()
+    ]
+    total = [sum(watch.seconds.values()), sum(watch.compiling.values())]
+    rows.append(["all", *(f"{t:.1f}" for t in total)])
+    h = posterior.history
+    rows.append([f"{h.steps[-1]:,} steps, {h.steps_per_second:,.0f} a second", "", ""])
+    rows.append([f"{watch.clock.count} compilations, {total[1] / total[0]:.0%} of time", "", ""])
+    return Table(["step", "seconds", "of them compiling"], rows)
+
+
+def _sharp_text(config: DemoConfig) -> str:
+    data = (
+        "fresh simulations at every step"
+        if config.simulations is None
+        else f"{config.simulations:,} simulations"
+    )
+    return (
+        f"Trained on {data}. The mean log density of the true parameters over fresh datasets: no "
+        "posterior can do better on average than the exact one."
+    )
+
+
+def _rich(table: Table, title: str) -> RichTable:
+    rich = RichTable(*table.head, title=title, title_justify="left")
+    for row in table.rows:
+        rich.add_row(*row)
+    return rich
+
+
+def _keep(axes, path: Path):
+    """Save the figure of these axes as a picture too; the page still wants it."""
+    figure = np.ravel(axes)[0].figure
+    figure.savefig(path, dpi=150)
+    return figure

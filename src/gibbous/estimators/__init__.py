@@ -1,0 +1,22 @@
+"""Conditional density estimators. A new one is a file here and a line in `ESTIMATORS`."""
+
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.flow import AutoregressiveSpline, CouplingSpline, RealNVP
+from gibbous.estimators.mdn import MDN
+
+ESTIMATORS: dict[str, type[AbstractEstimator]] = {
+    "AutoregressiveSpline": AutoregressiveSpline,
+    "CouplingSpline": CouplingSpline,
+    "RealNVP": RealNVP,
+    "MDN": MDN,
+}
+
+__all__ = [
+    "ESTIMATORS",
+    "MDN",
+    "AbstractDensity",
+    "AbstractEstimator",
+    "AutoregressiveSpline",
+    "CouplingSpline",
+    "RealNVP",
+]

@@ -1,0 +1,256 @@
+"""Conditional normalising flows of masked layers.
+
+    u = f_L(... f_1((a - mu(b)) exp(-s(b)))),      u ~ N(0, I),
+    log q(a | b) = log N(u; 0, I) + sum_l log |det df_l| - sum_i s_i(b).
+
+Each layer transforms every coordinate by a monotone function T whose parameters come from a network
+of b and of the coordinates of lower rank (a masked network, Germain et al. 2015, arXiv 1502.03509):
+
+    f(v)_i = T(v_i; h_i(v_{rank < rank_i}, b)).
+
+Ranks 0, 1, ..., dim - 1 make it autoregressive (Papamakarios et al. 2017, arXiv 1705.07057), ranks
+0 and 1 a coupling (Dinh et al. 2017, arXiv 1605.08803). The density takes one pass, a draw as many
+as there are ranks. T is affine, or affine and then a rational-quadratic spline (Durkan et al. 2019,
+arXiv 1906.04032); both are flowjax's. Coordinates are permuted between layers.
+
+mu and s are linear in b plus a perceptron of b: a posterior a thousand times narrower than the
+prior is then a matter of s, and the layers see numbers of order one.
+
+Shapes: a, u, v [dim], b [cond_dim].
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import paramax
+from flowjax.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int
+
+from gibbous._types import Key
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.nets.base import activation
+
+_MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
+
+
+class AutoregressiveSpline(AbstractEstimator):
+    """Masked autoregressive flow of rational-quadratic splines: the default.
+
+    Args:
+        layers: of the flow. width, depth: hidden layers of the network in each of them.
+        knots: of each spline, spread over [-interval, interval]; the identity outside.
+        activation: name of a function of `jax.nn`.
+    """
+
+    layers: int = 5
+    width: int = 64
+    depth: int = 2
+    knots: int = 8
+    interval: float = 4.0
+    activation: str = "silu"
+
+    def build(self, key: Key, dim: int, cond_dim: int) -> "Flow":
+        """Make the flow."""
+        return _flow(self, key, cond_dim, ranks=tuple(range(dim)))
+
+
+class CouplingSpline(AbstractEstimator):
+    """Coupling flow of rational-quadratic splines; a draw takes two passes in any dimension.
+
+    Args:
+        layers: of the flow. width, depth: hidden layers of the network in each of them.
+        knots: of each spline, spread over [-interval, interval]; the identity outside.
+        activation: name of a function of `jax.nn`.
+    """
+
+    layers: int = 6
+    width: int = 64
+    depth: int = 2
+    knots: int = 8
+    interval: float = 4.0
+    activation: str = "silu"
+
+    def build(self, key: Key, dim: int, cond_dim: int) -> "Flow":
+        """Make the flow."""
+        return _flow(self, key, cond_dim, ranks=_halves(dim))
+
+
+class RealNVP(AbstractEstimator):
+    """Affine coupling flow: the smallest, and the fastest to draw from.
+
+    Args:
+        layers: of the flow. width, depth: hidden layers of the network in each of them.
+        activation: name of a function of `jax.nn`.
+    """
+
+    layers: int = 8
+    width: int = 64
+    depth: int = 2
+    activation: str = "silu"
+
+    @property
+    def knots(self) -> int:
+        """No spline."""
+        return 0
+
+    def build(self, key: Key, dim: int, cond_dim: int) -> "Flow":
+        """Make the flow."""
+        return _flow(self, key, cond_dim, ranks=_halves(dim))
+
+
+def _halves(dim: int) -> tuple[int, ...]:
+    return tuple(int(i >= (dim + 1) // 2) for i in range(dim))
+
+
+def _flow(recipe, key: Key, cond_dim: int, ranks: tuple[int, ...]) -> "Flow":
+    dim = len(ranks)
+    keys = jax.random.split(key, 3)
+    layers = eqx.filter_vmap(lambda k: Layer(k, recipe, cond_dim, ranks))(
+        jax.random.split(keys[0], recipe.layers)
+    )
+    if dim == 2:  # chance would leave half of the layers unswapped
+        orders = jnp.tile(jnp.array([[1, 0]]), (recipe.layers, 1))
+    else:
+        orders = jax.vmap(lambda k: jax.random.permutation(k, dim))(
+            jax.random.split(keys[1], recipe.layers)
+        )
+    locate = Locate(keys[2], dim, cond_dim, recipe.width, activation(recipe.activation))
+    return Flow(locate, layers, orders)
+
+
+class Flow(AbstractDensity):
+    """A built flow: the affine map that b locates, then masked layers and permutations."""
+
+    locate: "Locate"
+    layers: "Layer"  # stacked along a leading axis
+    orders: Int[Array, "layers dim"]
+
+    def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Log density of a given b."""
+        weights, static = eqx.partition(self.layers, eqx.is_array)
+
+        def step(carry: tuple[Array, Array], layer: tuple) -> tuple[tuple[Array, Array], None]:
+            v, log_det = carry
+            v, more = eqx.combine(layer[0], static).forward(v[layer[1]], b)
+            return (v, log_det + more), None
+
+        mu, s = self.locate(b)
+        start = ((a - mu) * jnp.exp(-s), -jnp.sum(s))
+        (u, log_det), _ = jax.lax.scan(step, start, (weights, self.orders))
+        return log_det - 0.5 * jnp.sum(u**2) - 0.5 * u.size * jnp.log(2 * jnp.pi)
+
+    def sample(self, key: Key, b: Float[Array, " cond"]) -> Float[Array, " dim"]:
+        """One draw given b."""
+        weights, static = eqx.partition(self.layers, eqx.is_array)
+
+        def step(v: Array, layer: tuple) -> tuple[Array, None]:
+            v = eqx.combine(layer[0], static).inverse(v, b)
+            return jnp.zeros_like(v).at[layer[1]].set(v), None
+
+        u = jax.random.normal(key, self.orders.shape[-1:])
+        v, _ = jax.lax.scan(step, u, (weights, self.orders), reverse=True)
+        mu, s = self.locate(b)
+        return mu + jnp.exp(s) * v
+
+
+class Locate(eqx.Module):
+    """b -> (mu, s): where the density lies and how wide it is, each linear in b + perceptron."""
+
+    linear: eqx.nn.Linear
+    mlp: eqx.nn.MLP
+
+    def __init__(self, key: Key, dim: int, cond_dim: int, width: int, function: Callable):
+        key_linear, key_mlp = jax.random.split(key)
+        linear = eqx.nn.Linear(cond_dim, 2 * dim, key=key_linear)
+        mlp = eqx.nn.MLP(cond_dim, 2 * dim, width, 1, function, key=key_mlp)
+        # Begin at the prior: mu = 0, s = 0.
+        self.linear = jax.tree.map(jnp.zeros_like, linear)
+        self.mlp = eqx.tree_at(
+            lambda m: (m.layers[-1].weight, m.layers[-1].bias), mlp, replace_fn=jnp.zeros_like
+        )
+
+    def __call__(self, b: Float[Array, " cond"]) -> tuple[Array, Array]:
+        mu, s = jnp.split(self.linear(b) + self.mlp(b), 2)
+        return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
+
+
+class Layer(eqx.Module):
+    """v -> T(v; h(v, b)), coordinate by coordinate, the network h masked by ranks."""
+
+    from_v: list[eqx.nn.Linear]  # the first takes v, the others the hidden layer before
+    from_b: list[eqx.nn.Linear]  # b enters at every hidden layer
+    ranks: tuple[int, ...] = eqx.field(static=True)
+    knots: int = eqx.field(static=True)
+    interval: float = eqx.field(static=True)
+    function: Callable = eqx.field(static=True)
+
+    def __init__(self, key: Key, recipe, cond_dim: int, ranks: tuple[int, ...]):
+        self.ranks, self.knots = ranks, recipe.knots
+        self.interval = getattr(recipe, "interval", 0.0)
+        self.function = activation(recipe.activation)
+        _, size = _transformer(self.knots, self.interval)
+        dim, width, depth = len(ranks), recipe.width, recipe.depth
+        keys = iter(jax.random.split(key, 2 * depth + 1))
+        sizes = [dim, *[width] * depth]
+        self.from_v = [eqx.nn.Linear(i, width, key=next(keys)) for i in sizes[:-1]]
+        self.from_b = [eqx.nn.Linear(cond_dim, width, use_bias=False, key=next(keys))
+                       for _ in range(depth)]  # fmt: skip
+        last = eqx.nn.Linear(width, dim * size, key=next(keys))
+        # Begin near the identity.
+        self.from_v.append(jax.tree.map(lambda w: 0.1 * w, last))
+
+    def _parameters(self, v: Array, b: Array) -> Float[Array, "dim size"]:
+        """Parameters of T for each coordinate; those of rank r see v of rank < r only."""
+        ranks = np.asarray(self.ranks)
+        width = self.from_v[0].out_features
+        size = self.from_v[-1].out_features // len(ranks)
+        hidden = np.arange(width) % (ranks.max() + 1)  # a unit of rank r sees v of rank < r
+        h = _masked(self.from_v[0], ranks[None, :] < hidden[:, None], v) + self.from_b[0](b)
+        for of_v, of_b in zip(self.from_v[1:-1], self.from_b[1:], strict=True):
+            h = self.function(h)
+            h = h + _masked(of_v, hidden[None, :] <= hidden[:, None], h) + of_b(b)
+        mask = hidden[None, :] <= np.repeat(ranks, size)[:, None]
+        return _masked(self.from_v[-1], mask, self.function(h)).reshape(len(ranks), size)
+
+    def forward(self, v: Float[Array, " dim"], b: Float[Array, " cond"]) -> tuple[Array, Array]:
+        """T of all coordinates, and the log-determinant."""
+        bijection, _ = _transformer(self.knots, self.interval)
+        out, log_det = jax.vmap(lambda p, x: bijection(p).transform_and_log_det(x))(
+            self._parameters(v, b), v
+        )
+        return out, jnp.sum(log_det)
+
+    def inverse(self, u: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, " dim"]:
+        """Undo `forward`, one rank after the other."""
+        bijection, _ = _transformer(self.knots, self.interval)
+
+        def one_rank(rank: Array, v: Array) -> Array:
+            all_inverted = jax.vmap(lambda p, x: bijection(p).inverse(x))(self._parameters(v, b), u)
+            return jnp.where(jnp.asarray(self.ranks) == rank, all_inverted, v)
+
+        return jax.lax.fori_loop(0, max(self.ranks) + 1, one_rank, jnp.zeros_like(u))
+
+
+def _masked(linear: eqx.nn.Linear, mask: np.ndarray, v: Array) -> Array:
+    return jnp.where(mask, linear.weight, 0.0) @ v + linear.bias
+
+
+def _transformer(
+    knots: int, interval: float
+) -> tuple[Callable[[Float[Array, " size"]], AbstractBijection], int]:
+    """The elementwise bijection as a function of its raw parameters (identity at 0), their number."""
+    affine = eqx.tree_at(lambda a: a.scale, Affine(), paramax.Parameterize(jnp.exp, jnp.zeros(())))
+    bijection = affine
+    if knots:
+        bijection = Chain([affine, RationalQuadraticSpline(knots=knots, interval=interval)])
+    weights, static = eqx.partition(bijection, eqx.is_inexact_array)
+    at_zero, unravel = ravel_pytree(weights)
+
+    def make(raw: Float[Array, " size"]) -> AbstractBijection:
+        return paramax.unwrap(eqx.combine(unravel(at_zero + raw), static))
+
+    return make, at_zero.size

@@ -1,0 +1,77 @@
+"""Mixture density network (Bishop 1994).
+
+    q(a | b) = sum_k w_k(b) N(a; mu_k(b), L_k(b) L_k(b)^T),
+
+with weights, means and lower triangular L_k^-1 (positive diagonal) from one perceptron of b.
+
+Shapes: a [dim], b [cond_dim], mu [K, dim], L^-1 [K, dim, dim].
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.nets.base import activation
+
+_MAX_LOG_SCALE = 15.0
+
+
+class MDN(AbstractEstimator):
+    """Mixture of Gaussians with full covariances.
+
+    Args:
+        components: number K of Gaussians.
+        width, depth: of the perceptron. activation: of `jax.nn`.
+    """
+
+    components: int = 8
+    width: int = 64
+    depth: int = 2
+    activation: str = "silu"
+
+    def build(self, key: Key, dim: int, cond_dim: int) -> "_MDN":
+        """Make the network."""
+        key_mlp, key_means = jax.random.split(key)
+        size = self.components * (1 + 2 * dim + dim * (dim - 1) // 2)
+        mlp = eqx.nn.MLP(
+            cond_dim, size, self.width, self.depth, activation(self.activation), key=key_mlp
+        )
+        # Components that begin in one place would stay there: spread them over the prior.
+        means = jax.random.normal(key_means, (self.components, dim))
+        return _MDN(mlp, means, self.components, dim)
+
+
+class _MDN(AbstractDensity):
+    mlp: eqx.nn.MLP
+    means: Float[Array, "K dim"]
+    components: int = eqx.field(static=True)
+    dim: int = eqx.field(static=True)
+
+    def _parameters(self, b: Array) -> tuple[Array, Array, Array]:
+        """Log weights [K], means [K, dim], and L^-1 [K, dim, dim]."""
+        k, d = self.components, self.dim
+        logits, means, log_diagonal, lower = jnp.split(self.mlp(b), [k, k + k * d, k + 2 * k * d])
+        s = _MAX_LOG_SCALE * jnp.tanh(log_diagonal / _MAX_LOG_SCALE)
+        precision = jnp.zeros((k, d, d))
+        precision = precision.at[:, *jnp.diag_indices(d)].set(jnp.exp(s).reshape(k, d))
+        precision = precision.at[:, *jnp.tril_indices(d, -1)].set(lower.reshape(k, -1))
+        return jax.nn.log_softmax(logits), self.means + means.reshape(k, d), precision
+
+    def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Log density of a given b."""
+        log_weights, means, precision = self._parameters(b)
+        v = jnp.einsum("kij,kj->ki", precision, a - means)
+        log_det = jnp.sum(jnp.log(jnp.diagonal(precision, axis1=1, axis2=2)), axis=-1)
+        each = -0.5 * jnp.sum(v**2, axis=-1) - 0.5 * self.dim * jnp.log(2 * jnp.pi) + log_det
+        return jax.scipy.special.logsumexp(log_weights + each)
+
+    def sample(self, key: Key, b: Float[Array, " cond"]) -> Float[Array, " dim"]:
+        """One draw given b."""
+        key_which, key_v = jax.random.split(key)
+        log_weights, means, precision = self._parameters(b)
+        i = jax.random.categorical(key_which, log_weights)
+        v = jax.random.normal(key_v, (self.dim,))
+        return means[i] + jax.scipy.linalg.solve_triangular(precision[i], v, lower=True)

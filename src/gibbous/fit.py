@@ -1,0 +1,156 @@
+"""fit: a method, a prior and data in; a posterior out."""
+
+import hashlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from gibbous._types import Key, Seed, as_key
+from gibbous.artefact import recipe
+from gibbous.errors import ConfigError
+from gibbous.method import AbstractMethod, Spec
+from gibbous.posteriors.posterior import Posterior
+from gibbous.prior import Latent, Prior
+from gibbous.scaling import Standardizer
+from gibbous.simulation.run import simulate
+from gibbous.simulation.simulations import Simulations
+from gibbous.simulation.simulator import Simulator
+from gibbous.simulation.sources import (
+    AbstractSource,
+    Batch,
+    Fresh,
+    Resident,
+    fit_x_scaler,
+    to_batch,
+)
+from gibbous.training import FitConfig, train
+
+_PILOT = 4_096  # fresh simulations that the scalers are fitted on
+_FRESH = 1_024  # fresh simulations to validate on
+_MAX_VALIDATION = 4_096  # stored simulations to validate on
+
+
+def fit(
+    method: AbstractMethod,
+    prior: Prior,
+    data: Simulations | Simulator,
+    *,
+    parameters: tuple[str, ...] | None = None,
+    config: FitConfig = FitConfig(),  # noqa: B008  (frozen)
+    seed: Seed,
+) -> Posterior:
+    """Learn the posterior.
+
+    Args:
+        method: `gb.NPE(...)`.
+        prior: of all parameters that the simulator takes.
+        data: simulations, or a JAX simulator, which is then run afresh at every step.
+        parameters: those to infer; the others are nuisances, marginalised by being left out.
+        config: how to train.
+        seed: an int or a JAX key.
+
+    Raises:
+        ParameterError: if `parameters`, or those of the simulations, are not the prior's.
+        ConfigError: if the simulator is not a JAX one, or there are too few simulations.
+        SimulationError: if all simulations failed.
+        TrainingError: if the loss goes to NaN, or the checkpoint belongs to another run.
+        TrainingInterrupted: on Ctrl-C.
+    """
+    if not isinstance(method, AbstractMethod):
+        raise ConfigError(f"expected a method such as gb.NPE(), got {method!r}")
+    key_data, key_train = jax.random.split(as_key(seed))
+    if isinstance(data, Simulations):
+        ready = _from_simulations(prior, data, parameters, config, key_data)
+    else:
+        ready = _from_simulator(prior, data, parameters, config, key_data)
+    spec = Spec(ready.latent.dim, ready.event_shape, ready.n_train)
+    model, history = train(
+        method, spec, ready.source, ready.validation, ready.config, key_train, ready.fingerprint
+    )
+    return Posterior(
+        approximation=method.posterior(model, prior),
+        latent=ready.latent,
+        x_scaler=ready.x_scaler,
+        event_shape=ready.event_shape,
+        history=history,
+        recipe=recipe(method, prior, ready.latent.names, spec, history),
+    )
+
+
+class _Ready(NamedTuple):
+    """Data made ready for the training loop."""
+
+    latent: Latent
+    x_scaler: Standardizer
+    event_shape: tuple[int, ...]
+    source: AbstractSource
+    validation: Batch
+    config: FitConfig
+    n_train: int | None
+    fingerprint: str
+
+
+def _from_simulations(
+    prior: Prior,
+    sims: Simulations,
+    parameters: tuple[str, ...] | None,
+    config: FitConfig,
+    key: Key,
+) -> _Ready:
+    sims = sims.usable()
+    held_out = min(max(1, round(config.validation * len(sims))), _MAX_VALIDATION)
+    config = config.resolve(len(sims) - held_out)
+    order = np.asarray(jax.random.permutation(key, len(sims)))
+    train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
+    latent = Latent.fit(prior, train_rows.theta, parameters)
+    x_scaler = fit_x_scaler(train_rows.x)
+    digest = hashlib.sha256(sims.x.tobytes())
+    for name in prior.names:
+        digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
+    assert config.batch_size is not None  # resolved
+    return _Ready(
+        latent=latent,
+        x_scaler=x_scaler,
+        event_shape=sims.event_shape,
+        source=Resident(to_batch(train_rows, latent, x_scaler), config.batch_size),
+        validation=to_batch(validation_rows, latent, x_scaler),
+        config=config,
+        n_train=len(train_rows),
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _from_simulator(
+    prior: Prior,
+    simulator: Simulator,
+    parameters: tuple[str, ...] | None,
+    config: FitConfig,
+    key: Key,
+) -> _Ready:
+    if not isinstance(simulator, Simulator):
+        raise ConfigError(
+            f"expected data that are gb.Simulations or a gb.simulator, got {simulator!r}"
+        )
+    if simulator.backend != "jax":
+        raise ConfigError(
+            "only a JAX simulator can run afresh at every training step; simulate first: "
+            "gb.fit(method, prior, gb.simulate(prior, simulator, 10_000, seed=0), seed=0)"
+        )
+    config = config.resolve(None)
+    key_scale, key_validation = jax.random.split(key)
+    pilot = simulate(prior, simulator, _PILOT, seed=key_scale, progress=False).usable()
+    held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()
+    latent = Latent.fit(prior, pilot.theta, parameters)
+    x_scaler = fit_x_scaler(pilot.x)
+    assert config.batch_size is not None  # resolved
+    return _Ready(
+        latent=latent,
+        x_scaler=x_scaler,
+        event_shape=pilot.event_shape,
+        source=Fresh(simulator, latent, x_scaler, config.batch_size),
+        validation=to_batch(held_out, latent, x_scaler),
+        config=config,
+        n_train=None,
+        fingerprint=hashlib.sha256(held_out.x.tobytes()).hexdigest(),
+    )

@@ -1,0 +1,51 @@
+"""What happened during a fit: loss curves, speed, and why it stopped."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class History:
+    """A record of one fit; everything in it is plain JSON.
+
+    Attributes:
+        steps: step numbers at which the losses below were taken.
+        loss: training loss, averaged since the entry before.
+        val_loss: loss of the averaged weights on the validation rows.
+        best_step: the step whose weights were kept.
+        seconds: wall time of the whole fit, all resumed parts together.
+        compile_seconds: how much of that went into tracing and compiling.
+        compilations: how many programs were compiled.
+        steps_per_second: of the training loop, compilation apart.
+        stopped: "finished", or "early" when the validation loss no longer fell.
+        n_train, n_validation: rows used for each; n_train is None for fresh simulations.
+        batch_size: rows a step.
+    """
+
+    steps: tuple[int, ...]
+    loss: tuple[float, ...]
+    val_loss: tuple[float, ...]
+    best_step: int
+    seconds: float
+    compile_seconds: float
+    compilations: int
+    steps_per_second: float
+    stopped: str
+    n_train: int | None
+    n_validation: int
+    batch_size: int
+
+    @property
+    def best_val_loss(self) -> float:
+        """Validation loss of the weights that were kept."""
+        return self.val_loss[self.steps.index(self.best_step)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "History":
+        """Undo `to_json`."""
+        known = {f.name: values[f.name] for f in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})

@@ -1,0 +1,28 @@
+"""load: a posterior from a file, its networks looked up by name among gibbous' own."""
+
+from pathlib import Path
+
+from gibbous.artefact import load_posterior
+from gibbous.estimators import ESTIMATORS
+from gibbous.method import AbstractMethod
+from gibbous.methods import METHODS
+from gibbous.nets import EMBEDDINGS
+from gibbous.posteriors.posterior import Posterior
+from gibbous.prior import Prior
+
+
+def load(
+    path: str | Path, *, prior: Prior | None = None, method: AbstractMethod | None = None
+) -> Posterior:
+    """Read a posterior that `posterior.save` wrote. Runs no code from the file.
+
+    Args:
+        path: the file.
+        prior: needed where the prior holds callables or distributions that are not numpyro's.
+        method: needed where the method holds a network of your own.
+
+    Raises:
+        ArtefactError: if the file is missing, cut short, changed, of a newer format, or needs a
+            prior or a method that was not given.
+    """
+    return load_posterior(path, METHODS | EMBEDDINGS | ESTIMATORS, prior=prior, method=method)

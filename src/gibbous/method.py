@@ -1,0 +1,67 @@
+"""A method is a value with three pure functions; the loop, spaces and samplers belong to others.
+
+    init(key, spec)            -> model             weights for data of the shapes in `spec`
+    loss(model, batch, ctx)    -> [B]               minimised in the mean by the one training loop
+    posterior(model, prior)    -> AbstractPosterior over z
+
+`batch.z` is always unconstrained and standardised, so no method can leak mass outside the prior.
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple, TypeAlias
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+from gibbous.posteriors.base import AbstractPosterior
+from gibbous.prior import Prior
+from gibbous.simulation.sources import Batch
+
+Model: TypeAlias = Any  # any tree of arrays and functions; its arrays are what is trained
+
+
+class Spec(NamedTuple):
+    """What a method may know of a problem when it builds its networks.
+
+    z_dim: dimension of z; event_shape: of one dataset; n_simulations: how many rows there are to
+    train on, None where every step simulates afresh.
+    """
+
+    z_dim: int
+    event_shape: tuple[int, ...]
+    n_simulations: int | None
+
+
+class Ctx(NamedTuple):
+    """What a loss may depend on besides the batch.
+
+    key: randomness for this step; step: its number, an int32 scalar; total_steps: how many there
+    will be; ema: the model with exponentially averaged weights; training: False in validation.
+    """
+
+    key: Key
+    step: Array
+    total_steps: int
+    ema: Model
+    training: bool
+
+
+class AbstractMethod(eqx.Module):
+    """The contract of every method; `tests/contract` holds the laws that each one passes."""
+
+    @abstractmethod
+    def init(self, key: Key, spec: Spec) -> Model:
+        """Make a model with fresh weights.
+
+        Raises:
+            ShapeError: if the embedding does not fit the datasets.
+        """
+
+    @abstractmethod
+    def loss(self, model: Model, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
+        """Loss of each row."""
+
+    @abstractmethod
+    def posterior(self, model: Model, prior: Prior) -> AbstractPosterior:
+        """The posterior that a trained model stands for."""

@@ -1,0 +1,1 @@
+"""Callables to rows to batches."""

@@ -1,0 +1,95 @@
+"""Data sources: a function batch(key, step) -> Batch, and nothing else.
+
+Two of them: simulations that are held in memory, and fresh simulations at every step. Training is
+the same for both, and compiles the source into its steps.
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gibbous._types import Key
+from gibbous.prior import Latent
+from gibbous.scaling import Standardizer
+from gibbous.simulation.simulations import Simulations
+from gibbous.simulation.simulator import Simulator
+
+
+class Batch(NamedTuple):
+    """Rows for one step.
+
+    z: [B, dim], unconstrained and standardised parameters; x: [B, *event_shape], standardised
+    datasets; mask: [B, n] for padded sets, 1 where a point counts, or None where all do.
+    """
+
+    z: Array
+    x: Array
+    mask: Array | None = None
+
+
+class AbstractSource(eqx.Module):
+    """Where batches come from."""
+
+    @abstractmethod
+    def batch(self, key: Key, step: Array) -> Batch:
+        """The batch for one step; a pure function that is traced into the training loop."""
+
+
+class Resident(AbstractSource):
+    """Rows held in memory.
+
+    The rows, being independent, are cut into `batch_size` strata in their order, and one is drawn
+    from each: a batch without repeats that costs no permutation of the whole set.
+    """
+
+    rows: Batch
+    batch_size: int = eqx.field(static=True)
+
+    def batch(self, key: Key, step: Array) -> Batch:
+        """One row from each stratum; a random rotation lets every row be drawn equally often."""
+        n = self.rows.z.shape[0]
+        width = n // self.batch_size
+        key_row, key_turn = jax.random.split(key)
+        within = jax.random.randint(key_row, (self.batch_size,), 0, width)
+        turn = jax.random.randint(key_turn, (), 0, n)
+        index = (jnp.arange(self.batch_size) * width + within + turn) % n
+        return jax.tree.map(lambda a: a[index], self.rows)
+
+
+class Fresh(AbstractSource):
+    """New simulations at every step: nothing is stored, nothing can be overfitted."""
+
+    simulator: Simulator = eqx.field(static=True)
+    latent: Latent
+    x_scaler: Standardizer
+    batch_size: int = eqx.field(static=True)
+
+    def batch(self, key: Key, step: Array) -> Batch:
+        """Simulate `batch_size` rows; one that failed is replaced by another of the batch."""
+        key_theta, key_x = jax.random.split(key)
+        theta = self.latent.prior.sample(key_theta, self.batch_size)
+        keys = jax.random.split(key_x, self.batch_size)
+        x = jax.vmap(self.simulator.function)(keys, theta).astype(jnp.float32)
+        z = self.latent.encode(theta)
+        good = jnp.isfinite(x).reshape(self.batch_size, -1).all(axis=1)
+        row = jnp.where(good, jnp.arange(self.batch_size), jnp.argmax(good))
+        return Batch(z[row], self.x_scaler.forward(x[row]))
+
+
+def fit_x_scaler(x: np.ndarray) -> Standardizer:
+    """Standardise each element of vectors, but each feature (last axis) of sets, series, images.
+
+    The points of a set are exchangeable, so they must share a scale.
+    """
+    return Standardizer.fit(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))
+
+
+def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer) -> Batch:
+    """All rows of `sims` as one batch, for `Resident` or for validation."""
+    theta = {name: jnp.asarray(value) for name, value in sims.theta.items()}
+    return Batch(latent.encode(theta), x_scaler.forward(jnp.asarray(sims.x)))

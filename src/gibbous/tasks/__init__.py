@@ -1,0 +1,26 @@
+"""Problems to try methods on: a prior, a simulator, and the exact posterior to compare with."""
+
+from collections.abc import Callable
+
+from gibbous.tasks.base import ExactPosterior, Task
+from gibbous.tasks.double_moon import DoubleMoonPosterior, double_moon
+from gibbous.tasks.linear_gaussian import LinearGaussianPosterior, linear_gaussian
+from gibbous.tasks.two_moons import TwoMoonsPosterior, two_moons
+
+TASKS: dict[str, Callable[[], Task]] = {
+    "double_moon": double_moon,
+    "linear_gaussian": linear_gaussian,
+    "two_moons": two_moons,
+}
+
+__all__ = [
+    "TASKS",
+    "DoubleMoonPosterior",
+    "ExactPosterior",
+    "LinearGaussianPosterior",
+    "Task",
+    "TwoMoonsPosterior",
+    "double_moon",
+    "linear_gaussian",
+    "two_moons",
+]

@@ -1,0 +1,364 @@
+"""The one training loop, for every method and every source of data.
+
+    w <- AdamW(w, clip(grad mean_i loss_i(w)), lr(step)),      ema <- d ema + (1 - d) w,
+
+with warm-up and cosine decay of the learning rate (Loshchilov & Hutter 2019, arXiv 1711.05101).
+Steps run in chunks, each one jitted `lax.scan`; between chunks the host looks at the validation
+loss of the averaged weights, keeps the best, saves a checkpoint and moves the progress bar. All
+that a chunk needs is in `State`, so a run that was killed goes on to the same result.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import paramax
+from jaxtyping import Array
+
+from gibbous import tensors
+from gibbous._types import Key
+from gibbous.compilation import CompileClock
+from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
+from gibbous.history import History
+from gibbous.method import AbstractMethod, Ctx, Model, Spec
+from gibbous.progress import progress_bar
+from gibbous.simulation.sources import AbstractSource, Batch
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train. The defaults are chosen by measurement: see `docs/recipe.md`.
+
+    Args:
+        steps: at most this many; None lets the number of simulations decide.
+        batch_size: rows a step; None lets the number of simulations decide.
+        learning_rate: peak of the schedule.
+        warmup: share of the steps in which the rate climbs to its peak; a cosine takes it to zero.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        ema: decay of the average over weights, with which everything is evaluated.
+        validation: share of the stored simulations held out (at most 4,096 rows); fresh
+            simulations are validated on 1,024 rows.
+        checks: how often in a fit the validation loss is looked at.
+        patience: stop after this many checks without a better validation loss; None never stops.
+        checkpoint: file to keep the state in while training; if it is there, training goes on
+            from it, and when training is done it is removed.
+        checkpoint_seconds: least time between two writes of it.
+        progress: show a bar.
+
+    Raises:
+        ConfigError: on a value outside its range.
+    """
+
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 5e-3
+    warmup: float = 0.05
+    weight_decay: float = 1e-4
+    clip: float = 5.0
+    ema: float = 0.99
+    validation: float = 0.1
+    checks: int = 50
+    patience: int | None = 15
+    checkpoint: str | Path | None = None
+    checkpoint_seconds: float = 10.0
+    progress: bool = True
+
+    def __post_init__(self):
+        positive = {
+            name: getattr(self, name)
+            for name in ("steps", "batch_size", "learning_rate", "clip", "checks", "patience")
+        }
+        wrong = {k: v for k, v in positive.items() if v is not None and not v > 0}
+        shares = {"warmup": self.warmup, "ema": self.ema, "validation": self.validation}
+        wrong |= {k: v for k, v in shares.items() if not 0 <= v < 1}
+        if self.validation == 0:
+            wrong["validation"] = 0
+        if self.weight_decay < 0:
+            wrong["weight_decay"] = self.weight_decay
+        if wrong:
+            raise ConfigError(
+                f"FitConfig: {wrong} out of range; warmup and ema lie in [0, 1), validation in "
+                "(0, 1), weight_decay is at least 0, all others are positive"
+            )
+
+    def resolve(self, n_train: int | None) -> "FitConfig":
+        """Fill in `steps` and `batch_size` for `n_train` stored rows (None: fresh ones).
+
+        Raises:
+            ConfigError: if there are too few rows to train on.
+        """
+        if n_train is None:
+            return replace(self, steps=self.steps or 20_000, batch_size=self.batch_size or 128)
+        if n_train < 10:
+            raise ConfigError(f"{n_train} simulations to train on are too few; 1,000 are a start")
+        by_size = 64 if n_train < 5_000 else 128 if n_train < 50_000 else 256
+        batch_size = min(self.batch_size or by_size, n_train)
+        steps = self.steps or int(np.clip(_EPOCHS * n_train // batch_size, 1_500, 20_000))
+        return replace(self, steps=steps, batch_size=batch_size)
+
+
+_EPOCHS = 70
+
+
+class State(NamedTuple):
+    """Everything that a chunk of training changes. Weights are the trainable leaves of a model."""
+
+    weights: Any
+    ema: Any
+    best: Any
+    optimiser: Any
+    best_loss: Array
+    best_step: Array
+    stale: Array  # checks since the best
+    step: Array
+
+
+class _Static(NamedTuple):
+    """What is compiled into a chunk."""
+
+    method: AbstractMethod
+    frozen: Any  # the leaves of the model that are not trained
+    config: FitConfig
+    total_steps: int
+    length: int
+
+
+def train(
+    method: AbstractMethod,
+    spec: Spec,
+    source: AbstractSource,
+    validation: Batch,
+    config: FitConfig,
+    key: Key,
+    fingerprint: str = "",
+) -> tuple[Model, History]:
+    """Train a model; return it with the best weights, and the history.
+
+    Args:
+        method: gives the model and its loss.
+        spec: shapes for `method.init`.
+        source: gives the batches.
+        validation: rows that are never trained on.
+        config: a resolved FitConfig.
+        key: the randomness of everything.
+        fingerprint: names the data, so that a checkpoint of other data is refused.
+
+    Raises:
+        TrainingError: if the loss is NaN, or the checkpoint belongs to another run.
+        TrainingInterrupted: on Ctrl-C; the checkpoint, if one was asked for, is saved first.
+    """
+    began, clock = time.perf_counter(), CompileClock()
+    key_init, key_run = jax.random.split(key)
+    # Built under jit: eager building takes seconds, and equal recipes give equal static leaves, so
+    # that a second fit of the same shape compiles nothing.
+    model = _build(method, key_init, spec)
+    weights, frozen = partition(model)
+    assert config.steps is not None  # resolved
+    assert config.batch_size is not None
+    length = -(-config.steps // config.checks)
+    total = length * -(-config.steps // length)
+    plain = replace(config, checkpoint=None, progress=True, patience=None, checkpoint_seconds=1.0)
+    static = _Static(method, frozen, plain, total, length)
+    state = State(
+        weights, weights, weights, _optimiser(static).init(weights),
+        jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
+    )  # fmt: skip
+    log = _Log([], [], [], 0.0, 0.0, 0)
+    mark = _fingerprint(method, spec, plain, key, fingerprint)
+    if config.checkpoint is not None and Path(config.checkpoint).exists():
+        state, log = _resume(Path(config.checkpoint), state, mark)
+    running = _Clock(began, clock, log)
+    saved = time.perf_counter()
+    try:
+        with progress_bar("training", total, unit="steps", show=config.progress) as advance:
+            advance(int(state.step))
+            while int(state.step) < total and not _stale(state, config):
+                started, compiled = time.perf_counter(), clock.seconds
+                state, loss, val_loss = _chunk(state, static, source, validation, key_run)
+                loss, val_loss = float(loss), float(val_loss)
+                busy = time.perf_counter() - started - (clock.seconds - compiled)
+                log = log.add(int(state.step), loss, val_loss, busy)
+                _check(state, loss, val_loss)
+                advance(
+                    int(state.step),
+                    f"loss {loss:.3f}  val {val_loss:.3f}  {length / busy:,.0f} steps/s",
+                )
+                due = time.perf_counter() - saved > config.checkpoint_seconds
+                if config.checkpoint is not None and due:
+                    _save(Path(config.checkpoint), state, running.stop(log), mark)
+                    saved = time.perf_counter()
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(_interrupted(config, state, running.stop(log), mark)) from None
+    log = running.stop(log)
+    if config.checkpoint is not None:
+        Path(config.checkpoint).unlink(missing_ok=True)
+    history = History(
+        steps=tuple(log.steps),
+        loss=tuple(log.loss),
+        val_loss=tuple(log.val_loss),
+        best_step=int(state.best_step),
+        seconds=log.seconds,
+        compile_seconds=log.compile_seconds,
+        compilations=log.compilations,
+        steps_per_second=log.steps[-1] / log.busy,
+        stopped="finished" if int(state.step) >= total else "early",
+        n_train=spec.n_simulations,
+        n_validation=len(validation.z),
+        batch_size=config.batch_size,
+    )
+    return eqx.combine(state.best, frozen), history
+
+
+def partition(model: Model) -> tuple[Any, Any]:
+    """Split a model into what is trained and what is not."""
+    return eqx.partition(
+        model, eqx.is_inexact_array, is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable)
+    )
+
+
+@eqx.filter_jit
+def _build(method: AbstractMethod, key: Key, spec: Spec) -> Model:
+    return method.init(key, spec)
+
+
+def _optimiser(static: _Static) -> optax.GradientTransformation:
+    config = static.config
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.learning_rate,
+        warmup_steps=max(1, int(config.warmup * static.total_steps)),
+        decay_steps=max(2, static.total_steps),
+    )
+    adam = optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.adamw(schedule, weight_decay=config.weight_decay),
+    )
+    return optax.apply_if_finite(adam, max_consecutive_errors=100)  # one wild batch does no harm
+
+
+@eqx.filter_jit
+def _chunk(
+    state: State, static: _Static, source: AbstractSource, validation: Batch, key: Key
+) -> tuple[State, Array, Array]:
+    """`length` steps, then one look at the validation loss of the averaged weights."""
+    method, optimiser = static.method, _optimiser(static)
+
+    def mean_loss(weights: Any, ema: Any, batch: Batch, key: Key, step: Array, training: bool):
+        model = eqx.combine(weights, static.frozen)
+        ctx = Ctx(key, step, static.total_steps, eqx.combine(ema, static.frozen), training)
+        return jnp.mean(method.loss(model, batch, ctx))
+
+    def one_step(carry: tuple, _: None) -> tuple[tuple, Array]:
+        weights, ema, opt_state, step = carry
+        key_batch, key_loss = jax.random.split(jax.random.fold_in(key, step))
+        batch = source.batch(key_batch, step)
+        loss, grad = jax.value_and_grad(mean_loss)(weights, ema, batch, key_loss, step, True)
+        updates, opt_state = optimiser.update(grad, opt_state, weights)
+        weights = optax.apply_updates(weights, updates)
+        decay = jnp.minimum(static.config.ema, (1 + step) / (10 + step))
+        ema = optax.incremental_update(weights, ema, 1 - decay)
+        return (weights, ema, opt_state, step + 1), loss
+
+    carry = (state.weights, state.ema, state.optimiser, state.step)
+    (weights, ema, opt_state, step), losses = jax.lax.scan(one_step, carry, length=static.length)
+    # The same key at every check: differences are then due to the weights.
+    val_loss = mean_loss(ema, ema, validation, key, step, False)
+    better = val_loss < state.best_loss
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), ema, state.best)
+    return (
+        State(
+            weights, ema, best, opt_state,
+            jnp.where(better, val_loss, state.best_loss),
+            jnp.where(better, step, state.best_step),
+            jnp.where(better, 0, state.stale + 1),
+            step,
+        ),
+        jnp.mean(losses),
+        val_loss,
+    )  # fmt: skip
+
+
+def _stale(state: State, config: FitConfig) -> bool:
+    return config.patience is not None and int(state.stale) >= config.patience
+
+
+def _check(state: State, loss: float, val_loss: float) -> None:
+    if not (np.isfinite(loss) or np.isfinite(val_loss)):
+        raise TrainingError(
+            f"the loss is {loss} and the validation loss {val_loss} at step {int(state.step)}: "
+            "lower FitConfig.learning_rate, and look at the simulations for extreme values"
+        )
+
+
+# --- time and checkpoints -------------------------------------------------------------------------
+
+
+class _Log(NamedTuple):
+    """The history so far; it travels in the checkpoint."""
+
+    steps: list[int]
+    loss: list[float]
+    val_loss: list[float]
+    seconds: float
+    compile_seconds: float
+    compilations: int
+    busy: float = 0.0  # seconds spent in steps, compilation apart
+
+    def add(self, step: int, loss: float, val_loss: float, busy: float) -> "_Log":
+        return self._replace(
+            steps=[*self.steps, step],
+            loss=[*self.loss, loss],
+            val_loss=[*self.val_loss, val_loss],
+            busy=self.busy + busy,
+        )
+
+
+class _Clock(NamedTuple):
+    """Adds the time of this process to what a log had when the process began."""
+
+    began: float
+    compiles: CompileClock
+    before: _Log
+
+    def stop(self, log: _Log) -> _Log:
+        return log._replace(
+            seconds=self.before.seconds + time.perf_counter() - self.began,
+            compile_seconds=self.before.compile_seconds + self.compiles.seconds,
+            compilations=self.before.compilations + self.compiles.count,
+        )
+
+
+def _fingerprint(method: AbstractMethod, spec: Spec, config: FitConfig, key: Key, data: str) -> str:
+    text = f"{method}{spec}{config}{np.asarray(jax.random.key_data(key))}{data}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _save(path: Path, state: State, log: _Log, mark: str) -> None:
+    header = {"kind": "checkpoint", "fingerprint": mark, "log": log._asdict()}
+    tensors.write(path, tensors.flatten(state), header)
+
+
+def _resume(path: Path, like: State, mark: str) -> tuple[State, _Log]:
+    arrays, header = tensors.read(path, "checkpoint")
+    if header["fingerprint"] != mark:
+        raise TrainingError(
+            f"the checkpoint {path} belongs to another run (other data, method, seed or "
+            "FitConfig); remove it, or choose another file"
+        )
+    return tensors.restore(like, arrays), _Log(**header["log"])
+
+
+def _interrupted(config: FitConfig, state: State, log: _Log, mark: str) -> str:
+    at = f"training was interrupted at step {int(state.step):,} of {config.steps:,}"
+    if config.checkpoint is None:
+        return f"{at}; nothing was saved. FitConfig(checkpoint=...) makes a run resumable."
+    _save(Path(config.checkpoint), state, log, mark)
+    return f"{at}; it goes on from {config.checkpoint} when the same command or call is run again."

@@ -1,0 +1,141 @@
+"""The laws that every method in METHODS obeys, on a linear Gaussian with a closed form.
+
+    theta ~ N(0, I_2),  x | theta ~ N(A theta, s^2 I_3):  theta | x ~ N(V A^T x / s^2, V),
+    V = (I + A^T A / s^2)^-1.
+
+Deliberately broken methods run through the same check, and must fail it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import gibbous as gb
+from gibbous.method import AbstractMethod
+
+A = np.array([[1.0, 0.5], [0.0, 1.0], [-1.0, 0.3]], np.float32)
+S = 0.5
+V = np.linalg.inv(np.eye(2) + A.T @ A / S**2)
+PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
+CONFIG = gb.FitConfig(steps=2_500, progress=False)
+
+
+@gb.simulator
+def simulator(key, theta):
+    return A @ theta["theta"] + S * jax.random.normal(key, (3,))
+
+
+@pytest.fixture(scope="module")
+def sims():
+    return gb.simulate(PRIOR, simulator, 10_000, seed=0)
+
+
+@pytest.fixture(scope="module", params=list(gb.METHODS))
+def method(request) -> AbstractMethod:
+    return gb.METHODS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def posterior(method, sims):
+    return gb.fit(method, PRIOR, sims, config=CONFIG, seed=0)
+
+
+def deviation(posterior: gb.Posterior) -> float:
+    """Largest error of mean (in sds) and of covariance (relative) over 20 observations."""
+    x = gb.simulate(PRIOR, simulator, 20, seed=1, progress=False).x
+    draws = posterior.sample(x, 4_000, seed=2)["theta"].astype(np.float64)
+    sd = np.sqrt(np.diag(V))
+    mean = x @ A @ V.T / S**2
+    worst = np.abs(draws.mean(axis=1) - mean).max(axis=0) / sd
+    covariance = np.einsum("mni,mnj->mij", *[draws - draws.mean(axis=1, keepdims=True)] * 2) / 4_000
+    return float(max(worst.max(), np.abs((covariance - V) / np.outer(sd, sd)).max()))
+
+
+# 4,000 draws: the mean has error 1/63 = 0.016 sd and a covariance 1.4/63 = 0.022; the largest of
+# 20 x 5 such numbers is about 2.6 of them, 0.06. What is left is for training on 9,000 pairs.
+TOLERANCE = 0.30
+
+
+def test_mean_and_covariance_are_those_of_the_closed_form(posterior):
+    assert deviation(posterior) < TOLERANCE
+
+
+class _Broken(AbstractMethod):
+    """A method with one fault."""
+
+    method: AbstractMethod
+    fault: str
+
+    def init(self, key, spec):
+        return self.method.init(key, spec)
+
+    def loss(self, model, batch, ctx):
+        if self.fault == "wrong sign":
+            batch = batch._replace(x=-batch.x)
+        if self.fault == "shuffled pairs":
+            batch = batch._replace(x=jnp.roll(batch.x, 1, axis=0))
+        if self.fault == "wrong scale":  # as a forgotten Jacobian of the standardisation would be
+            batch = batch._replace(z=1.5 * batch.z)
+        return self.method.loss(model, batch, ctx)
+
+    def posterior(self, model, prior):
+        return self.method.posterior(model, prior)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["wrong sign", "shuffled pairs", "wrong scale"])
+def test_a_broken_method_fails_the_same_check(method, sims, fault):
+    broken = gb.fit(_Broken(method, fault), PRIOR, sims, config=CONFIG, seed=0)
+    assert deviation(broken) > TOLERANCE
+
+
+def test_it_is_calibrated(posterior):
+    report = gb.check(posterior, simulator, n=500, draws=500, seed=3, progress=False)
+    # The band holds with probability 0.99 and coverage at 6 places with 3 standard errors.
+    assert report.ecdf.inside.all()
+    assert np.abs(report.coverage.z_scores(1.0)).max() < 4
+
+
+def test_its_density_is_the_closed_form(posterior):
+    x = gb.simulate(PRIOR, simulator, 200, seed=4, progress=False)
+    exact = -0.5 * (2 * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + 2)  # minus the entropy
+    # 200 datasets: log density has sd 1 (half a chi-square of 2), so an error of 0.07.
+    mean = float(np.mean(posterior.log_prob(x.theta, x.x)))
+    assert abs(mean - exact) < 3 * 0.07 + 0.03
+
+
+def test_the_same_seed_gives_the_same_draws(posterior, method, sims):
+    again = gb.fit(method, PRIOR, sims, config=CONFIG, seed=0)
+    x = np.zeros(3, np.float32)
+    np.testing.assert_array_equal(
+        posterior.sample(x, 100, seed=0)["theta"], again.sample(x, 100, seed=0)["theta"]
+    )
+
+
+def test_save_and_load_give_the_same_draws(posterior, tmp_path):
+    posterior.save(tmp_path / "p.gibbous")
+    loaded = gb.load(tmp_path / "p.gibbous")
+    x = np.ones(3, np.float32)
+    np.testing.assert_array_equal(
+        posterior.sample(x, 100, seed=0)["theta"], loaded.sample(x, 100, seed=0)["theta"]
+    )
+    assert loaded.history == posterior.history
+
+
+def test_bounds_are_respected_and_one_parameter_is_enough(method):
+    prior = gb.Prior(p=dist.Uniform(0.0, 1.0))
+
+    @gb.simulator
+    def coin(key, theta):  # so informative that the posterior leans on both bounds
+        return jnp.round(theta["p"] + 0.1 * jax.random.normal(key, (1,)), 1)
+
+    sims = gb.simulate(prior, coin, 2_000, seed=0)
+    posterior = gb.fit(method, prior, sims, config=CONFIG, seed=0)
+    draws = posterior.sample(np.array([[0.0], [0.5], [1.0]]), 20_000, seed=0)["p"]
+    assert draws.min() >= 0
+    assert draws.max() <= 1
+    grid = (np.arange(2_000) + 0.5) / 2_000
+    density = np.exp(np.asarray(posterior.log_prob(grid[:, None], np.array([1.0]))))
+    assert abs(density.mean() - 1) < 0.02  # midpoint rule; a steep density at the bound

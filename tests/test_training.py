@@ -1,0 +1,254 @@
+"""The training loop: learns, counts, stops early, and survives Ctrl-C and kill -9."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import gibbous as gb
+from gibbous import training
+from gibbous.compilation import CompileClock
+from gibbous.errors import ConfigError, TrainingError
+from gibbous.method import AbstractMethod
+from gibbous.simulation.sources import Batch
+
+PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
+METHOD = gb.NPE(embedding=gb.Identity(), estimator=gb.MDN(components=1, width=16, depth=1))
+
+
+@gb.simulator
+def gaussian(key, theta):
+    return theta["theta"] + jax.random.normal(key, (2,))
+
+
+@pytest.fixture(scope="module")
+def sims():
+    return gb.simulate(PRIOR, gaussian, 2_000, seed=0)
+
+
+def config(**changes) -> gb.FitConfig:
+    return gb.FitConfig(**{"steps": 400, "batch_size": 64, "progress": False} | changes)
+
+
+def weights(posterior: gb.Posterior) -> list[np.ndarray]:
+    return [
+        np.asarray(a) for a in jax.tree.leaves(eqx.filter(posterior.approximation, eqx.is_array))
+    ]
+
+
+def same(a: gb.Posterior, b: gb.Posterior) -> bool:
+    return all(np.array_equal(u, v) for u, v in zip(weights(a), weights(b), strict=True))
+
+
+def test_the_loss_reaches_the_entropy_of_the_posterior(sims):
+    posterior = gb.fit(METHOD, PRIOR, sims, config=config(steps=1_500), seed=0)
+    # The posterior is N(x/2, I/2); the loss is in standardised z, whose sd is close to 1.
+    scale = np.log(np.asarray(posterior.latent.scaler.scale)).sum()
+    entropy = 1 + math.log(2 * math.pi * 0.5) - scale
+    # 200 validation rows: -log q has sd 1 (half a chi-square with 2 degrees of freedom), so its
+    # mean has standard error 0.07; and a regret of 0.03 for 1,800 rows to learn from.
+    assert abs(posterior.history.best_val_loss - entropy) < 3 * 0.07 + 0.03
+    assert posterior.history.stopped in ("finished", "early")
+    assert posterior.history.n_train == 1_800
+    assert posterior.history.n_validation == 200
+
+
+def test_the_weights_that_are_kept_are_those_of_the_best_check(sims):
+    history = gb.fit(METHOD, PRIOR, sims, config=config(), seed=0).history
+    assert history.best_val_loss == min(history.val_loss)
+    assert history.best_step in history.steps
+
+
+def test_early_stopping_stops_when_the_validation_loss_rises():
+    rng = np.random.default_rng(0)
+    noise = gb.Simulations({"theta": rng.normal(size=(60, 2))}, rng.normal(size=(60, 2)))
+    greedy = config(steps=4_000, patience=5, checks=100, learning_rate=1e-2)
+    history = gb.fit(METHOD, PRIOR, noise, config=greedy, seed=0).history
+    assert history.stopped == "early"
+    assert history.steps[-1] < 4_000
+    assert history.best_step == history.steps[-1] - 5 * 40
+
+
+def test_a_second_fit_of_the_same_shape_compiles_nothing(sims):
+    gb.fit(METHOD, PRIOR, sims, config=config(), seed=0)
+    clock = CompileClock()
+    history = gb.fit(METHOD, PRIOR, sims, config=config(), seed=1).history
+    assert clock.count == 0
+    assert history.compilations == 0
+
+
+def test_a_first_fit_compiles_the_networks_once_and_the_chunk_once(sims):
+    method = gb.NPE(embedding=gb.Identity(), estimator=gb.MDN(components=1, width=17, depth=1))
+    history = gb.fit(method, PRIOR, sims, config=config(), seed=0).history
+    # The networks, the optimiser's zeros, the chunk, and a handful of one-line programs.
+    assert history.compilations < 25, history.compilations
+
+
+def test_the_seed_decides_everything(sims):
+    first, again, other = (
+        gb.fit(METHOD, PRIOR, sims, config=config(), seed=seed) for seed in (0, 0, 1)
+    )
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_fresh_simulations_learn_the_same_posterior():
+    posterior = gb.fit(METHOD, PRIOR, gaussian, config=config(steps=2_000), seed=0)
+    draws = posterior.sample(np.array([1.0, -1.0]), 4_000, seed=1)["theta"]
+    # Mean x/2 with a Monte-Carlo error of 0.7/sqrt(4000) = 0.011, and what 2,000 steps leave.
+    np.testing.assert_allclose(draws.mean(axis=0), [0.5, -0.5], atol=0.06)
+    np.testing.assert_allclose(draws.std(axis=0), math.sqrt(0.5), rtol=0.06)
+    assert posterior.history.n_train is None
+
+
+def test_ctrl_c_keeps_a_checkpoint_that_says_how_to_go_on(sims, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "run.checkpoint"
+    whole = gb.fit(METHOD, PRIOR, sims, config=config(), seed=0)
+    chunk, calls = training._chunk, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return chunk(*args)
+
+    monkeypatch.setattr(training, "_chunk", interrupted)
+    with pytest.raises(gb.TrainingInterrupted, match=r"step 56 of 400.*goes on from .*run\.check"):
+        gb.fit(METHOD, PRIOR, sims, config=config(checkpoint=checkpoint), seed=0)
+    assert checkpoint.exists()
+    monkeypatch.undo()
+    resumed = gb.fit(METHOD, PRIOR, sims, config=config(checkpoint=checkpoint), seed=0)
+    assert same(whole, resumed)
+    assert resumed.history.loss == whole.history.loss
+    assert not checkpoint.exists()
+
+
+def test_without_a_checkpoint_ctrl_c_says_that_nothing_was_saved(sims, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_chunk", interrupted)
+    with pytest.raises(gb.TrainingInterrupted, match="nothing was saved"):
+        gb.fit(METHOD, PRIOR, sims, config=config(), seed=0)
+
+
+_KILLED = """
+    import sys, jax, jax.numpy as jnp, numpyro.distributions as dist
+    import gibbous as gb
+
+    prior = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
+
+    @gb.simulator
+    def gaussian(key, theta):
+        return theta["theta"] + jax.random.normal(key, (2,))
+
+    sims = gb.simulate(prior, gaussian, 2_000, seed=0, progress=False)
+    method = gb.NPE(embedding=gb.Identity(), estimator=gb.MDN(components=1, width=16, depth=1))
+    config = gb.FitConfig(steps=60_000, batch_size=64, checks=600, patience=None,
+                          checkpoint=sys.argv[1], checkpoint_seconds=0.0, progress=False)
+    gb.fit(method, prior, sims, config=config, seed=0).save(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_result_as_an_unbroken_one(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(textwrap.dedent(_KILLED))
+
+    def start(name: str) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, script, tmp_path / "checkpoint", tmp_path / name])
+
+    process = start("resumed.gibbous")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "checkpoint").exists():
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "resumed.gibbous").exists()
+    for name in ("resumed.gibbous", "whole.gibbous"):
+        assert start(name).wait() == 0
+    resumed, whole = (gb.load(tmp_path / f"{name}.gibbous") for name in ("resumed", "whole"))
+    assert same(resumed, whole)
+    assert resumed.history.loss == whole.history.loss
+
+
+def test_a_checkpoint_of_another_run_is_refused(sims, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "run.checkpoint"
+    chunk, calls = training._chunk, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return chunk(*args)
+
+    monkeypatch.setattr(training, "_chunk", interrupted)
+    with pytest.raises(gb.TrainingInterrupted):
+        gb.fit(METHOD, PRIOR, sims, config=config(checkpoint=checkpoint), seed=0)
+    monkeypatch.undo()
+    with pytest.raises(TrainingError, match="belongs to another run"):
+        gb.fit(METHOD, PRIOR, sims, config=config(checkpoint=checkpoint), seed=1)
+
+
+class _Broken(AbstractMethod):
+    """A method whose loss is NaN."""
+
+    def init(self, key, spec):
+        return jnp.ones(())
+
+    def loss(self, model, batch: Batch, ctx):
+        return jnp.full(len(batch.z), jnp.nan) * model
+
+    def posterior(self, model, prior):
+        raise NotImplementedError
+
+
+def test_a_loss_of_nan_is_an_error(sims):
+    with pytest.raises(TrainingError, match="learning_rate"):
+        gb.fit(_Broken(), PRIOR, sims, config=config(), seed=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": 0}, {"learning_rate": -1.0}, {"ema": 1.0}, {"validation": 0.0}, {"patience": 0}],
+)
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        gb.FitConfig(**wrong)
+
+
+def test_too_few_simulations_are_refused():
+    few = gb.Simulations({"theta": np.zeros((5, 2))}, np.zeros((5, 2)))
+    with pytest.raises(ConfigError, match="too few"):
+        gb.fit(METHOD, PRIOR, few, seed=0)
+
+
+def test_data_of_the_wrong_kind_are_refused():
+    with pytest.raises(ConfigError, match=r"gb\.Simulations or a gb\.simulator"):
+        gb.fit(METHOD, PRIOR, "sims", seed=0)  # type: ignore[arg-type]
+
+    @gb.simulator(backend="numpy")
+    def slow(rng, theta):
+        return rng.normal(size=2)
+
+    with pytest.raises(ConfigError, match="simulate first"):
+        gb.fit(METHOD, PRIOR, slow, seed=0)
+
+
+def test_history_travels_as_json(sims):
+    history = gb.fit(METHOD, PRIOR, sims, config=config(), seed=0).history
+    assert gb.History.from_json(history.to_json()) == history
+    assert isinstance(history.steps, tuple)
+    assert history.seconds >= history.compile_seconds
