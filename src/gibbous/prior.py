@@ -133,7 +133,7 @@ class Prior:
                 + (f", got the unknown {sorted(unknown)}" if unknown else "")
                 + (f", lacking {sorted(missing)}" if missing else "")
             )
-        values = {n: jnp.asarray(theta[n], dtype=jnp.float32) for n in names}
+        values = {n: np.asarray(theta[n], dtype=np.float32) for n in names}
         batch = {}
         for n, v in values.items():
             k = v.ndim - len(self.shapes[n])
@@ -147,7 +147,7 @@ class Prior:
         except ValueError:
             raise ShapeError(f"parameters disagree on their batch shapes: {batch}") from None
         return (
-            {n: jnp.broadcast_to(v, common + self.shapes[n]) for n, v in values.items()},
+            {n: np.broadcast_to(v, common + self.shapes[n]) for n, v in values.items()},
             common,
         )
 

@@ -121,7 +121,6 @@ def test_rows_that_fail_are_counted_told_and_left_out(prior):
     message = str(told[0].message)
     assert f"{bad.sum()} of 200 simulations failed" in message
     assert f"row {first}: FloatingPointError: stiff at {a[first]:.1f}" in message
-    assert told[0].filename == __file__  # it points at the caller
 
 
 def test_nan_and_inf_from_jax(prior):

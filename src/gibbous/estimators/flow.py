@@ -35,6 +35,9 @@ from gibbous.estimators.base import AbstractDensity, AbstractEstimator
 from gibbous.nets.base import activation
 
 _MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
+# Under a narrow posterior a distant `a` is a v of 10^6. These bounds, which nothing near the bulk
+# reaches, keep exp(network(v)) and so log q finite there.
+_MAX_INPUT, _MAX_LAYER_LOG_SCALE = 20.0, 4.0
 
 
 class AutoregressiveSpline(AbstractEstimator):
@@ -209,6 +212,7 @@ class Layer(eqx.Module):
         width = self.from_v[0].out_features
         size = self.from_v[-1].out_features // len(ranks)
         hidden = np.arange(width) % (ranks.max() + 1)  # a unit of rank r sees v of rank < r
+        v = jnp.clip(v, -_MAX_INPUT, _MAX_INPUT)
         h = _masked(self.from_v[0], ranks[None, :] < hidden[:, None], v) + self.from_b[0](b)
         for of_v, of_b in zip(self.from_v[1:-1], self.from_b[1:], strict=True):
             h = self.function(h)
@@ -235,6 +239,10 @@ class Layer(eqx.Module):
         return jax.lax.fori_loop(0, max(self.ranks) + 1, one_rank, jnp.zeros_like(u))
 
 
+def _bounded_exp(s: Array) -> Array:
+    return jnp.exp(jnp.clip(s, -_MAX_LAYER_LOG_SCALE, _MAX_LAYER_LOG_SCALE))
+
+
 def _masked(linear: eqx.nn.Linear, mask: np.ndarray, v: Array) -> Array:
     return jnp.where(mask, linear.weight, 0.0) @ v + linear.bias
 
@@ -243,7 +251,8 @@ def _transformer(
     knots: int, interval: float
 ) -> tuple[Callable[[Float[Array, " size"]], AbstractBijection], int]:
     """The elementwise bijection as a function of its raw parameters (identity at 0), their number."""
-    affine = eqx.tree_at(lambda a: a.scale, Affine(), paramax.Parameterize(jnp.exp, jnp.zeros(())))
+    scale = paramax.Parameterize(_bounded_exp, jnp.zeros(()))
+    affine = eqx.tree_at(lambda a: a.scale, Affine(), scale)
     bijection = affine
     if knots:
         bijection = Chain([affine, RationalQuadraticSpline(knots=knots, interval=interval)])

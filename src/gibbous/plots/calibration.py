@@ -16,9 +16,11 @@ from gibbous.diagnostics import EcdfBand
 from gibbous.errors import ShapeError
 from gibbous.plots.style import (
     CHANCE,
+    LONGEST_INSIDE,
     TRUTH,
     checked_labels,
     columns_for,
+    legend,
     many_axes,
     one_axes,
     series,
@@ -97,7 +99,7 @@ def ecdf_difference(
         ShapeError: unless there is one label for each scalar.
     """
     labels = checked_labels(labels, band.difference.shape[1])
-    ax = one_axes(ax)
+    ax = one_axes(ax, entries=len(labels) + 1)
     name = f"{band.level:.0%} simultaneous band"
     ax.fill_between(band.z, band.low, band.high, color=CHANCE, alpha=0.3, lw=0, label=name)
     ax.axhline(0, color=TRUTH, lw=0.8, ls=(0, (4, 3)))
@@ -108,8 +110,9 @@ def ecdf_difference(
     ax.set_xlabel("rank of the truth, as a fraction of the draws")
     ax.set_ylabel("ECDF minus uniform")
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.1 * (1 + len(labels) // 2) * (high - low))  # room for the legend
-    ax.legend(loc="upper center", ncols=2)
+    if len(labels) < LONGEST_INSIDE:  # room for the legend
+        ax.set_ylim(low, high + 0.1 * (1 + len(labels) // 2) * (high - low))
+    legend(ax, loc="upper center", ncols=2)
     return ax
 
 

@@ -15,7 +15,16 @@ from scipy import special, stats
 
 from gibbous.diagnostics import Coverage
 from gibbous.errors import ConfigError
-from gibbous.plots.style import CHANCE, TRUTH, checked_labels, number, one_axes, series, styled
+from gibbous.plots.style import (
+    CHANCE,
+    TRUTH,
+    checked_labels,
+    legend,
+    number,
+    one_axes,
+    series,
+    styled,
+)
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -46,7 +55,7 @@ def coverage(
     """
     fractions = _fractions(cov, kind)
     labels = checked_labels(labels, fractions.shape[1])
-    ax = one_axes(ax, (4.6, 4.4))
+    ax = one_axes(ax, (4.6, 4.4), len(labels) + 2)
     for width, alpha in ((3, 0.18), (1, 0.3)):
         low, high = cov.nominal - width * cov.error, cov.nominal + width * cov.error
         band = f"±{width} standard error{'s' if width > 1 else ''}"
@@ -58,7 +67,7 @@ def coverage(
     ax.set_xlabel("nominal probability of the interval")
     ax.set_ylabel("fraction of datasets covered")
     ax.set_title(f"{_TITLES[kind]}, {cov.m:,} datasets")
-    ax.legend(loc="best")
+    legend(ax, loc="best")
     return ax
 
 
@@ -86,7 +95,7 @@ def coverage_tails(
     """
     missed = 1 - _fractions(cov, kind)
     labels = checked_labels(labels, missed.shape[1])
-    ax = one_axes(ax, (5.6, 4.0))
+    ax = one_axes(ax, (5.6, 4.0), len(labels) + 2)
     nominal, floor = special.erfc(cov.k / np.sqrt(2)), 0.3 / cov.m
     for level, alpha, name in ((_THREE_SIGMA, 0.18, "99.7%"), (_ONE_SIGMA, 0.3, "68.3%")):
         low, high = (stats.binom.ppf(q, cov.m, nominal) for q in _both_sides(level))
@@ -97,7 +106,7 @@ def coverage_tails(
     for i, label in enumerate(labels):
         seen = np.where(missed[:, i] > 0.5 / cov.m, missed[:, i], np.nan)
         ax.plot(cov.k, seen, alpha=0.55, lw=1.1, **series(i))
-        shift = 0.06 * (i - (len(labels) - 1) / 2)
+        shift = min(0.06, 0.35 / len(labels)) * (i - (len(labels) - 1) / 2)
         _points(ax, cov, missed[:, i], shift, label, series(i)["color"])
     ax.set(yscale="log", ylim=(floor, 1), xlim=(0, max(3.5, float(cov.k.max()))))
     ticks = np.arange(1, int(np.ceil(ax.get_xlim()[1])) + 1)
@@ -112,7 +121,7 @@ def coverage_tails(
     ax.set_xlabel("half-width of the interval, and nominal fraction outside it")
     ax.set_ylabel("datasets not covered")
     ax.set_title(f"{_TITLES[kind]}, {cov.m:,} datasets")
-    ax.legend(loc="best")
+    legend(ax, loc="best")
     return ax
 
 

@@ -67,7 +67,7 @@ def density_1d(
 ) -> tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]:
     """Centres of the cells and the density there, with the highest at 1."""
     low, high = _extent(values)
-    n, span = len(values), high - low
+    n, span = _distinct(values), high - low
     cells = int(np.clip(np.sqrt(n), 10, 60))
     coarse = np.histogram(values, cells, (low, high))[0]
     lengths = [_fullest(coarse, p) * span / cells / w for p, w in ((0.5, 1.349), (0.9, 3.290))]
@@ -83,7 +83,7 @@ def density_2d(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Densit
     slope = _slope(x, y)
     v = y - slope * x
     (x_low, x_high), (v_low, v_high) = box = [_extent(x), _extent(v)]
-    n = len(x)
+    n = _distinct(x)
     cells = int(np.clip(np.sqrt(n / 8), 6, 40))
     coarse = np.histogram2d(x, v, cells, box)[0]
     areas = [_fullest(coarse, p) / cells**2 / (w * np.pi) for p, w in ((0.5, 1.386), (0.9, 4.605))]
@@ -119,6 +119,11 @@ def _fullest(counts: np.ndarray, share: float) -> float:
     last = int(np.searchsorted(mass, wanted))
     before = mass[last - 1] if last else 0.0
     return float(last + (wanted - before) / max(mass[last] - before, 1e-12))
+
+
+def _distinct(values: Float[np.ndarray, " n"]) -> int:
+    """How many values differ: resampled draws carry no more information than that."""
+    return len(np.unique(values))
 
 
 def _cells(span: float, bandwidth: float) -> int:

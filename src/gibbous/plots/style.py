@@ -27,6 +27,8 @@ REFERENCE = "#D55E00"
 TRUTH = "#111111"
 CHANCE = "#7F7F7F"
 
+LONGEST_INSIDE = 8  # entries of a legend that still fits inside the axes
+
 _SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":", "-.")
 
@@ -69,14 +71,21 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def one_axes(
-    ax: "matplotlib.axes.Axes | None", size: tuple[float, float] = (5.6, 3.8)
+    ax: "matplotlib.axes.Axes | None", size: tuple[float, float] = (5.6, 3.8), entries: int = 0
 ) -> "matplotlib.axes.Axes":
-    """The axes given, or those of a new figure of `size` inches."""
+    """The axes given, or those of a new figure of `size` inches.
+
+    Args:
+        ax: axes or None.
+        size: width and height; a legend of many `entries` is given room beside the axes.
+        entries: of the legend.
+    """
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    width = size[0] + (1.8 if entries > LONGEST_INSIDE else 0.0)
+    return plt.subplots(figsize=(width, size[1]), layout="constrained")[1]
 
 
 def many_axes(
@@ -124,6 +133,13 @@ def series(i: int) -> dict[str, Any]:
         "color": _SERIES[i % len(_SERIES)],
         "linestyle": _DASHES[(i // len(_SERIES)) % len(_DASHES)],
     }
+
+
+def legend(ax: "matplotlib.axes.Axes", **options: Any) -> None:
+    """A legend inside the axes, or beside them if it is long."""
+    if len(ax.get_legend_handles_labels()[1]) > LONGEST_INSIDE:
+        options = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    ax.legend(**options)
 
 
 def checked_labels(labels: Sequence[str], count: int) -> list[str]:

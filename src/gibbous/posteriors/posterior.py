@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -95,7 +95,7 @@ class Posterior:
         theta = {name: v if batched else v[0] for name, v in values.items()}
         return Draws(theta, int(batched))
 
-    def log_prob(self, theta: Theta | Any, x: Any) -> Float[Array, "*batch"]:
+    def log_prob(self, theta: Theta | Any, x: Any) -> Float[np.ndarray, "*batch"]:
         """Log density in the user's parameters; -inf outside the prior's support.
 
         Args:
@@ -115,12 +115,13 @@ class Posterior:
                 f"a batch of theta {batch} cannot be paired row by row with a batch of "
                 f"{len(x)} observations"
             )
-        if batched and not batch:
-            values, batch = (
-                {k: jnp.broadcast_to(v, (len(x), *v.shape)) for k, v in values.items()},
-                (len(x),),
-            )
-        flat = {k: v.reshape(-1, *self.prior.shapes[k]) for k, v in values.items()}
+        if batched:
+            batch = (len(x),)
+        shapes = self.prior.shapes
+        flat = {
+            k: np.broadcast_to(v, batch + shapes[k]).reshape(-1, *shapes[k])
+            for k, v in values.items()
+        }
         return self._log_prob(flat, x, batched).reshape(batch)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -136,43 +137,42 @@ class Posterior:
 
     # --- vectorised, once -------------------------------------------------------------------------
 
-    def _sample(self, key: Key, x: Array, n: int, progress: bool) -> dict[str, np.ndarray]:
+    def _sample(self, key: Key, x: np.ndarray, n: int, progress: bool) -> dict[str, np.ndarray]:
         # One job is `size` draws for one observation; `width` jobs run side by side.
         size = min(_power_of_two(n), _BLOCK)
         per_x = -(-n // size)
-        jobs = np.arange(len(x) * per_x)
-        width = min(_power_of_two(len(jobs)), max(1, _BLOCK // size))
+        jobs = len(x) * per_x
+        width = min(_power_of_two(jobs), max(1, _BLOCK // size))
         out: list[dict[str, np.ndarray]] = []
-        with progress_bar("sampling", len(jobs), unit="blocks", show=progress) as advance:
-            for start in range(0, len(jobs), width):
-                job = np.minimum(np.arange(start, start + width), len(jobs) - 1)
-                rows = x[job // per_x]
-                z = _sample_block(self.approximation, key, jnp.asarray(job), rows, size)
-                theta, _ = self.latent.decode(z.reshape(width * size, -1))
+        with progress_bar("sampling", jobs, unit="blocks", show=progress) as advance:
+            for start in range(0, jobs, width):
+                job = np.minimum(np.arange(start, start + width), jobs - 1)
+                theta = _sample_block(self._core, key, job, x[job // per_x], size)
                 out.append({k: np.asarray(v) for k, v in theta.items()})
-                advance(min(start + width, len(jobs)))
+                advance(min(start + width, jobs))
         return {
-            name: np.concatenate([part[name] for part in out])[: len(jobs) * size].reshape(
+            name: np.concatenate([part[name] for part in out])[: jobs * size].reshape(
                 len(x), per_x * size, *self.prior.shapes[name]
             )[:, :n]
             for name in self.names
         }
 
-    def _log_prob(self, theta: dict[str, Array], x: Array, paired: bool) -> Array:
+    def _log_prob(self, theta: dict[str, np.ndarray], x: np.ndarray, paired: bool) -> np.ndarray:
         n = len(next(iter(theta.values())))
         size = min(_power_of_two(n), _BLOCK)
         out = []
         for start in range(0, n, size):
             row = np.minimum(np.arange(start, start + size), n - 1)
-            part = {k: v[row] for k, v in theta.items()}
-            z = self.latent.encode(part)
-            density = _log_prob_block(self.approximation, z, x[row] if paired else x[0], paired)
-            _, log_det = self.latent.decode(z)
-            out.append(jnp.where(self.latent.inside(part), density - log_det, -jnp.inf))
-        return jnp.concatenate(out)[:n]
+            rows = {k: v[row] for k, v in theta.items()}
+            out.append(_log_prob_block(self._core, rows, x[row] if paired else x[0], paired))
+        return np.concatenate(out)[:n]
 
-    def _observations(self, x: Any) -> tuple[Array, bool]:
-        """Check observations; return them standardised, [m, *event_shape], and if m was given."""
+    @property
+    def _core(self) -> "_Core":
+        return _Core(self.approximation, self.latent, self.x_scaler)
+
+    def _observations(self, x: Any) -> tuple[np.ndarray, bool]:
+        """Check observations; return them as [m, *event_shape], and whether m was given."""
         x = np.asarray(x, np.float32)
         batched = x.ndim == len(self.event_shape) + 1
         if x.shape[batched:] != self.event_shape:
@@ -195,8 +195,15 @@ class Posterior:
                 ObservationWarning,
                 stacklevel=3,
             )
-        x = x if batched else x[None]
-        return self.x_scaler.forward(jnp.asarray(x)), batched
+        return (x if batched else x[None]), batched
+
+
+class _Core(NamedTuple):
+    """What the compiled blocks need."""
+
+    approximation: AbstractPosterior
+    latent: Latent
+    x_scaler: Standardizer
 
 
 def _power_of_two(n: int) -> int:
@@ -205,14 +212,24 @@ def _power_of_two(n: int) -> int:
 
 @eqx.filter_jit
 def _sample_block(
-    approximation: AbstractPosterior, key: Key, job: Array, x: Array, size: int
-) -> Array:
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(job)
-    return jax.vmap(lambda k, row: approximation.sample(k, row, None, size))(keys, x)
+    core: _Core, key: Key, job: np.ndarray | Array, x: np.ndarray | Array, size: int
+) -> dict[str, Array]:
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(job))
+    z = jax.vmap(lambda k, row: core.approximation.sample(k, row, None, size))(
+        keys, core.x_scaler.forward(jnp.asarray(x))
+    )
+    theta, _ = core.latent.decode(z.reshape(len(job) * size, -1))
+    return theta
 
 
 @eqx.filter_jit
-def _log_prob_block(approximation: AbstractPosterior, z: Array, x: Array, paired: bool) -> Array:
-    return jax.vmap(lambda z, x: approximation.log_prob(z, x, None), (0, 0 if paired else None))(
-        z, x
-    )
+def _log_prob_block(
+    core: _Core, theta: dict[str, Any], x: np.ndarray | Array, paired: bool
+) -> Array:
+    z = core.latent.encode(theta)
+    x = core.x_scaler.forward(jnp.asarray(x))
+    density = jax.vmap(
+        lambda z, x: core.approximation.log_prob(z, x, None), (0, 0 if paired else None)
+    )(z, x)
+    _, log_det = core.latent.decode(z)
+    return jnp.where(core.latent.inside(theta), density - log_det, -jnp.inf)

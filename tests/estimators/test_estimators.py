@@ -1,0 +1,225 @@
+"""The laws of a conditional density, for every estimator, with weights far from the beginning."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from gibbous.estimators import ESTIMATORS
+from gibbous.estimators.flow import Flow
+
+B = jnp.array([0.7, -1.2, 0.4])
+SMALL = {"layers": 3, "width": 16, "depth": 1, "components": 4}  # whatever of it a recipe has
+CELLS = {1: 40, 2: 12}  # per axis, for the comparison of draws with the density
+FINE = {1: 100, 2: 40}  # quadrature points in a cell, per axis
+
+
+def _build(name, dim, seed=0):
+    """A density with shaken weights: at its beginning a flow is close to a Gaussian."""
+    cls = ESTIMATORS[name]
+    recipe = cls(**{f.name: SMALL[f.name] for f in dataclasses.fields(cls) if f.name in SMALL})
+    density = eqx.filter_jit(lambda k: recipe.build(k, dim, len(B)))(jax.random.key(seed))
+    weights, static = eqx.partition(density, eqx.is_inexact_array)
+    leaves, tree = jax.tree.flatten(weights)
+    rng = np.random.default_rng(seed + 1)
+    moved = [w + np.float32(0.2) * rng.normal(size=w.shape).astype(np.float32) for w in leaves]
+    return eqx.combine(jax.tree.unflatten(tree, moved), static)
+
+
+@eqx.filter_jit
+def _log_probs(density, a, b):
+    return jax.vmap(lambda one: density.log_prob(one, b))(a)
+
+
+@eqx.filter_jit
+def _draws(density, key, b, n):
+    return jax.vmap(lambda k: density.sample(k, b))(jax.random.split(key, n))
+
+
+def _cells(density, draws, log_prob):
+    """Counts of draws and integrals of the density over a grid of boxes around the bulk."""
+    dim = draws.shape[1]
+    low, high = np.quantile(draws, [0.0005, 0.9995], axis=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    edges = [np.linspace(a, b, CELLS[dim] + 1) for a, b in zip(low, high, strict=True)]
+    n = CELLS[dim] * FINE[dim]
+    axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)
+    p = np.exp(np.asarray(log_prob(density, jnp.asarray(grid, jnp.float32), B), np.float64))
+    p = p.reshape([CELLS[dim], FINE[dim]] * dim).sum(axis=tuple(range(1, 2 * dim, 2)))
+    counts, _ = np.histogramdd(draws, edges)
+    return counts, p * np.prod((high - low) / n)
+
+
+def _mismatch(counts, p, total):
+    """Worst of two z-scores: of the mass in the box, and of a chi-square over its cells."""
+    inside = counts.sum() / total
+    # A tenth of a percent of quadrature error besides the binomial one: midpoints, float32.
+    mass = abs(p.sum() - inside) / np.hypot(np.sqrt(inside * (1 - inside) / total), 1e-3)
+    want = p.ravel() * total
+    big = want > 8
+    statistic = np.sum((counts.ravel()[big] - want[big]) ** 2 / want[big])
+    dof = big.sum() - 1
+    return max(mass, (statistic - dof) / np.sqrt(2 * dof))
+
+
+@pytest.fixture(scope="module", params=[(n, d) for n in ESTIMATORS for d in (1, 2)], ids=str)
+def case(request):
+    density = _build(*request.param)
+    return density, np.asarray(_draws(density, jax.random.key(7), B, 20_000), np.float64)
+
+
+def test_draws_and_density_agree_and_the_mass_is_one(case):
+    density, draws = case
+    assert np.isfinite(draws).all()
+    counts, p = _cells(density, draws, _log_probs)
+    # The box holds all but the last thousandths; 4.5 sigma for eight fixed cases.
+    assert p.sum() == pytest.approx(1, abs=5e-3)
+    assert _mismatch(counts, p, len(draws)) < 4.5
+    # It is no trivial case: a Gaussian of the same moments would be told apart, or it is one (an
+    # affine flow of one coordinate).
+    affine = isinstance(density, Flow) and density.layers.knots == 0 and draws.shape[1] == 1
+    cov = np.atleast_2d(np.cov(draws.T))
+    normal = stats.multivariate_normal(draws.mean(0), cov)
+    _, q = _cells(density, draws, lambda _, a, b: normal.logpdf(np.asarray(a)))
+    assert (_mismatch(counts, q, len(draws)) > 10) != affine
+
+
+def test_a_wrong_jacobian_fails_the_same_test(case):
+    density, draws = case
+
+    def forgotten(density, a, b):
+        if isinstance(density, Flow):  # log N(u) alone
+            u, _ = _forwards(density, a, b)
+            return stats.norm.logpdf(np.asarray(u)).sum(-1)
+        return _log_probs(density, a, b) - _mdn_log_det(density, b)
+
+    counts, p = _cells(density, draws, forgotten)
+    assert _mismatch(counts, p, len(draws)) > 10
+
+
+def test_wrong_draws_fail_the_same_test(case):
+    density, draws = case
+    counts, p = _cells(density, draws, _log_probs)
+    shifted = draws + 0.1 * draws.std(0)
+    low, high = np.quantile(draws, [0.0005, 0.9995], axis=0)
+    pad = 0.1 * (high - low)
+    edges = [
+        np.linspace(a, b, CELLS[draws.shape[1]] + 1)
+        for a, b in zip(low - pad, high + pad, strict=True)
+    ]
+    counts, _ = np.histogramdd(shifted, edges)
+    assert _mismatch(counts, p, len(draws)) > 10
+
+
+def test_the_density_depends_on_b(case):
+    density, draws = case
+    a = jnp.asarray(draws[:20], jnp.float32)
+    here, there = _log_probs(density, a, B), _log_probs(density, a, B + 0.5)
+    assert np.isfinite(there).all()
+    assert np.abs(here - there).min() > 1e-4
+
+
+def test_far_tails_are_finite_with_gradients(case):
+    density, draws = case
+
+    @eqx.filter_jit
+    def value_and_gradients(density, a):
+        by_weights = eqx.filter_grad(lambda d: d.log_prob(a, B))(density)
+        return density.log_prob(a, B), jax.grad(density.log_prob)(a, B), by_weights
+
+    dim = draws.shape[1]
+    for a in (1e4, -1e4, 100.0, -5.0, 0.0):
+        value, by_a, by_weights = value_and_gradients(density, jnp.full(dim, a))
+        assert np.isfinite(value)
+        assert np.isfinite(by_a).all()
+        assert all(np.isfinite(g).all() for g in jax.tree.leaves(by_weights))
+        if abs(a) == 1e4:
+            assert value < -100
+
+
+# --- flows ----------------------------------------------------------------------------------------
+
+
+def _layer(flow, i):
+    weights, static = eqx.partition(flow.layers, eqx.is_array)
+    return eqx.combine(jax.tree.map(lambda w: w[i], weights), static)
+
+
+def _forward(flow, a, b):
+    mu, s = flow.locate(b)
+    v, log_det = (a - mu) * jnp.exp(-s), -jnp.sum(s)
+    for i in range(len(flow.orders)):
+        v, more = _layer(flow, i).forward(v[flow.orders[i]], b)
+        log_det += more
+    return v, log_det
+
+
+@eqx.filter_jit
+def _forwards(flow, a, b):
+    return jax.vmap(_forward, (None, 0, None))(flow, a, b)
+
+
+def _mdn_log_det(density, b):
+    precision = density._parameters(b)[2]
+    diagonal = jnp.diagonal(precision, axis1=1, axis2=2)
+    return float(jnp.mean(jnp.sum(jnp.log(diagonal), -1)))
+
+
+FLOWS = [n for n, cls in ESTIMATORS.items() if hasattr(cls(), "knots")]
+
+
+@pytest.fixture(scope="module", params=FLOWS)
+def flow(request):
+    return _build(request.param, 3, seed=4)
+
+
+def test_a_layer_sees_lower_ranks_only(flow):
+    layer, v = _layer(flow, 1), jnp.array([0.3, -0.8, 1.1])
+    jacobian = np.asarray(eqx.filter_jit(jax.jacfwd(lambda v: layer.forward(v, B)[0]))(v))
+    ranks = np.array(layer.ranks)
+    np.testing.assert_array_equal(ranks, [0, 1, 2] if "spline_ar" in _kind(flow) else [0, 0, 1])
+    below, diagonal = ranks[None, :] < ranks[:, None], np.eye(3, dtype=bool)
+    assert (jacobian[~below & ~diagonal] == 0).all()
+    assert (np.abs(jacobian[below]) > 1e-5).all()  # and it does see those
+    assert (jacobian[diagonal] > 0).all()
+    log_det = eqx.filter_jit(layer.forward)(v, B)[1]
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], atol=1e-4)
+
+
+def _kind(flow):
+    return "spline_ar" if max(flow.layers.ranks) == 2 else "coupling"
+
+
+def test_every_coordinate_depends_on_every_other_in_the_whole_flow(flow):
+    of_a = eqx.filter_jit(jax.jacfwd(lambda a: _forward(flow, a, B)[0]))
+    jacobian = np.asarray(of_a(jnp.array([0.3, -0.8, 1.1])))
+    assert (np.abs(jacobian) > 1e-6).all()
+
+
+def test_inverse_undoes_forward_into_the_tails(flow):
+    layer = _layer(flow, 0)
+    there_and_back = eqx.filter_jit(jax.vmap(lambda v: layer.inverse(layer.forward(v, B)[0], B)))
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(200, 3)) * 3
+    far = rng.choice([-1, 1], (50, 3)) * 10 ** rng.uniform(1, 3, (50, 3))
+    edge = np.array([[5.0, -5.0, 5.0], [-5.0, 5.0, 0.0], [0.0, 0.0, 0.0]])  # the splines' interval
+    v = np.concatenate([near, far, edge]).astype(np.float32)
+    back = np.asarray(there_and_back(jnp.asarray(v)))
+    # float32: 6e-8 relative, magnified by the slopes of a spline (up to 1e3 at its bins' ends)
+    np.testing.assert_allclose(back, v, rtol=2e-4, atol=2e-4)
+
+
+def test_the_log_prob_is_that_of_the_composed_map(flow):
+    a = jnp.asarray(np.random.default_rng(1).normal(size=(10, 3)), jnp.float32)
+    u, log_det = _forwards(flow, a, B)
+    want = stats.norm.logpdf(np.asarray(u)).sum(-1) + np.asarray(log_det)
+    np.testing.assert_allclose(_log_probs(flow, a, B), want, rtol=1e-4, atol=1e-4)
+
+
+def test_the_registry_is_by_class_name():
+    assert all(cls.__name__ == name for name, cls in ESTIMATORS.items())

@@ -1,0 +1,85 @@
+"""Simulations in memory and on disk."""
+
+import numpy as np
+import pytest
+
+from gibbous import Simulations
+from gibbous.errors import ArtefactError, OutputExistsError, ShapeError, SimulationError
+
+
+@pytest.fixture
+def sims():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 4, 2))
+    x[1, 2, 0] = np.nan
+    x[4, 0, 1] = -np.inf
+    theta = {"b": rng.normal(size=(6, 3)), "a": np.arange(6.0)}
+    theta["a"][5] = np.nan
+    return Simulations(theta, x, first_error="row 1: it broke")
+
+
+def test_shapes_and_types(sims):
+    assert len(sims) == 6
+    assert sims.event_shape == (4, 2)
+    assert sims.x.dtype == np.float32
+    assert {v.dtype for v in sims.theta.values()} == {np.dtype(np.float32)}
+    assert "row 1" not in repr(sims)
+
+
+def test_valid_rows(sims):
+    assert sims.valid.tolist() == [True, False, True, True, False, False]
+    assert sims.n_failed == 3
+    usable = sims.usable()
+    assert usable.theta["a"].tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(usable.x, sims.x[[0, 2, 3]])
+    assert usable.usable() is usable
+
+
+def test_no_valid_row(sims):
+    none = Simulations({"a": np.zeros(3)}, np.full((3, 2), np.nan), "row 0: ValueError: stiff")
+    with pytest.raises(
+        SimulationError, match=r"all 3 simulations failed; .*row 0: ValueError: stiff"
+    ):
+        none.usable()
+    with pytest.raises(SimulationError, match="NaN or inf"):
+        none.rows(np.arange(2)).usable()
+
+
+def test_rows_keep_pairs_together(sims):
+    chosen = sims.rows(np.array([3, 0]))
+    assert chosen.theta["a"].tolist() == [3, 0]
+    np.testing.assert_array_equal(chosen.x, sims.x[[3, 0]])
+    np.testing.assert_array_equal(chosen.theta["b"], sims.theta["b"][[3, 0]])
+    assert len(sims.rows(sims.valid)) == 3
+
+
+def test_save_and_load(sims, tmp_path):
+    path = tmp_path / "sims.gibbous"
+    sims.save(path)
+    back = Simulations.load(path)
+    assert list(back.theta) == ["b", "a"]
+    for name in sims.theta:
+        np.testing.assert_array_equal(back.theta[name], sims.theta[name])
+    np.testing.assert_array_equal(back.x, sims.x)
+    assert back.first_error == "row 1: it broke"
+    with pytest.raises(OutputExistsError, match="exists; choose another name"):
+        sims.save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-10])
+    with pytest.raises(ArtefactError, match="cut short"):
+        Simulations.load(path)
+    with pytest.raises(ArtefactError, match="no file"):
+        Simulations.load(tmp_path / "other")
+
+
+def test_shapes_that_do_not_fit():
+    with pytest.raises(
+        ShapeError, match=r"as many rows of x as of every parameter.*\(4,\).*\(5,\)"
+    ):
+        Simulations({"a": np.zeros(5)}, np.zeros((4, 2)))
+    with pytest.raises(ShapeError, match="as many rows"):
+        Simulations({"a": np.zeros(4), "b": np.zeros(5)}, np.zeros((4, 2)))
+    with pytest.raises(ShapeError, match=r"x\[:, None\]"):
+        Simulations({"a": np.zeros(4)}, np.zeros(4))
+    with pytest.raises(ShapeError, match="as many rows"):
+        Simulations({"a": np.array(1.0)}, np.array(2.0))

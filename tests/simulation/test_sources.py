@@ -1,0 +1,149 @@
+"""Data sources: every row equally often, no repeats, and failed rows replaced."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy import stats
+
+from gibbous import Prior, Simulations, simulator
+from gibbous.prior import Latent
+from gibbous.scaling import Standardizer
+from gibbous.simulation.sources import Batch, Fresh, Resident, fit_x_scaler, to_batch
+
+ROWS, BATCH, STEPS = 23, 5, 20_000  # 5 does not divide 23
+
+
+@pytest.fixture(scope="module")
+def resident():
+    z = jnp.arange(ROWS, dtype=jnp.float32)[:, None]
+    return Resident(Batch(z, 10 * z), BATCH)
+
+
+@pytest.fixture(scope="module")
+def drawn(resident):
+    """Which rows came in each of many batches: [STEPS, BATCH]."""
+    keys = jax.random.split(jax.random.key(0), STEPS)
+    batches = eqx.filter_jit(lambda s: jax.vmap(lambda k: s.batch(k, jnp.int32(0)))(keys))(resident)
+    np.testing.assert_array_equal(batches.x, 10 * batches.z)  # pairs stay together
+    return np.asarray(batches.z[..., 0]).astype(int)
+
+
+def _p_value(drawn, rows=ROWS):
+    """Chi-square of how often each row came. One row a step, so that the counts are multinomial."""
+    rng = np.random.default_rng(0)
+    one = drawn[np.arange(len(drawn)), rng.integers(0, drawn.shape[1], len(drawn))]
+    return stats.chisquare(np.bincount(one, minlength=rows)).pvalue
+
+
+def test_every_row_is_equally_likely(drawn):
+    assert _p_value(drawn) > 1e-3
+    # also in each place of the batch
+    assert stats.chisquare(np.bincount(drawn[:, 0], minlength=ROWS)).pvalue > 1e-3
+    # Strata without the random rotation would never give the last three rows.
+    rng = np.random.default_rng(0)
+    still = np.arange(BATCH) * (ROWS // BATCH) + rng.integers(0, ROWS // BATCH, (STEPS, BATCH))
+    assert _p_value(still) < 1e-10
+
+
+def test_no_repeats_in_a_batch(drawn):
+    assert all(len(set(rows)) == BATCH for rows in drawn)
+
+
+def test_pairs_of_rows_meet(drawn):
+    met = np.zeros((ROWS, ROWS), bool)
+    for rows in drawn:
+        met[np.ix_(rows, rows)] = True
+    assert met.all()
+
+
+def test_resident_is_deterministic(resident):
+    key = jax.random.key(4)
+    first, second = resident.batch(key, jnp.int32(0)), resident.batch(key, jnp.int32(0))
+    np.testing.assert_array_equal(first.z, second.z)
+    assert first.x.shape == (BATCH, 1)
+    assert first.mask is None
+    other = resident.batch(jax.random.key(5), jnp.int32(0))
+    assert not np.array_equal(first.z, other.z)
+
+
+def test_a_batch_of_all_rows(resident):
+    batch = Resident(resident.rows, ROWS).batch(jax.random.key(0), jnp.int32(0))
+    assert sorted(batch.z[:, 0].tolist()) == list(range(ROWS))
+
+
+# --- fresh simulations ----------------------------------------------------------------------------
+
+
+@simulator
+def picky(key, theta):
+    """The parameters themselves, so that pairs can be told; half of the rows fail."""
+    x = jnp.stack([theta["a"], theta["b"]])
+    return jnp.where(theta["a"] > 0, x, jnp.array([jnp.nan, 0.0]))
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    prior = Prior(a=dist.Normal(0.0, 3.0), b=dist.LogNormal(0.0, 1.0))
+    theta = prior.sample(0, 5_000)
+    latent = Latent.fit(prior, theta)
+    x_scaler = Standardizer.fit(np.stack([theta["a"], theta["b"]], 1))
+    return Fresh(picky, latent, x_scaler, 4_000)
+
+
+@pytest.fixture(scope="module")
+def fresh_batch(fresh):
+    return eqx.filter_jit(lambda s, k: s.batch(k, jnp.int32(0)))(fresh, jax.random.key(1))
+
+
+def test_failed_rows_are_replaced(fresh, fresh_batch):
+    assert fresh_batch.z.shape == fresh_batch.x.shape == (4_000, 2)
+    assert np.isfinite(fresh_batch.x).all()
+    assert np.isfinite(fresh_batch.z).all()
+    x = np.asarray(fresh.x_scaler.inverse(fresh_batch.x))
+    assert (x[:, 0] > 0).all()
+    # about half are repeats of another row: 4000 / 2 +- 4 sqrt(1000)
+    assert len(np.unique(x[:, 1])) == pytest.approx(2_000, abs=130)
+
+
+def test_pairs_match_the_latent(fresh, fresh_batch):
+    x = fresh.x_scaler.inverse(fresh_batch.x)
+    z = fresh.latent.encode({"a": x[:, 0], "b": x[:, 1]})
+    np.testing.assert_allclose(z, fresh_batch.z, atol=1e-4)
+
+
+def test_fresh_z_is_standardised(fresh):
+    whole = simulator(lambda key, theta: jnp.stack([theta["a"], theta["b"]]))
+    source = Fresh(whole, fresh.latent, fresh.x_scaler, 4_000)
+    z = np.asarray(source.batch(jax.random.key(2), jnp.int32(0)).z)
+    # 4,000 draws against the 5,000 that the scaler saw: 4 sqrt(1/4000 + 1/5000) = 0.085
+    np.testing.assert_allclose(z.mean(0), 0, atol=0.085)
+    np.testing.assert_allclose(z.std(0), 1, atol=0.085 / 2**0.5)
+    again = np.asarray(source.batch(jax.random.key(2), jnp.int32(9)).z)
+    np.testing.assert_array_equal(z, again)
+    assert not np.array_equal(z, source.batch(jax.random.key(3), jnp.int32(0)).z)
+
+
+# --- scaling of datasets --------------------------------------------------------------------------
+
+
+def test_vectors_are_scaled_element_by_element_and_sets_by_feature():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, 3)) * [1, 10, 100]
+    assert fit_x_scaler(vectors).loc.shape == (3,)
+    np.testing.assert_allclose(fit_x_scaler(vectors).scale, vectors.std(0), rtol=1e-5)
+    sets = rng.normal(size=(400, 7, 2)) * [1, 10]
+    scaler = fit_x_scaler(sets)
+    assert scaler.loc.shape == (2,)
+    np.testing.assert_allclose(scaler.scale, sets.reshape(-1, 2).std(0), rtol=1e-5)
+
+
+def test_all_rows_as_one_batch(fresh):
+    theta = fresh.latent.prior.sample(5, 5)
+    x = np.stack([theta["a"], theta["b"]], 1)
+    batch = to_batch(Simulations({n: np.asarray(v) for n, v in theta.items()}, x), fresh.latent, fresh.x_scaler)  # fmt: skip
+    np.testing.assert_array_equal(batch.z, fresh.latent.encode(theta))
+    np.testing.assert_array_equal(batch.x, fresh.x_scaler.forward(jnp.asarray(x)))
+    assert batch.mask is None
