@@ -11,6 +11,7 @@ from gibbous.errors import ParameterError, PriorError, ShapeError
 from gibbous.prior import Latent, Prior
 
 N = 2_000
+FEW = 256  # as many as a prior draws to check itself: nothing to compile again
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_log_det_is_that_of_the_jacobian(latent, theta):
         return jnp.concatenate([jnp.ravel(v) for v in theta.values()])
 
     _, got = latent.decode(z)
-    want = np.linalg.slogdet(np.asarray(jax.vmap(jax.jacfwd(flat))(z), np.float64))[1]
+    want = np.linalg.slogdet(np.asarray(jax.jit(jax.vmap(jax.jacfwd(flat)))(z), np.float64))[1]
     np.testing.assert_allclose(got, want, atol=1e-3)
     assert not np.allclose(want, 0, atol=0.5)  # forgetting it would show
     # as would forgetting the standardiser's share
@@ -166,7 +167,7 @@ def test_log_det_is_that_of_the_jacobian(latent, theta):
 
 def _mass(prior, half_width, n=4_001):
     """Integral of p(theta(z)) |d theta / d z| over z, and the same without the Jacobian."""
-    latent = Latent.fit(prior, prior.sample(0, N))
+    latent = Latent.fit(prior, prior.sample(0, FEW))
     axis = jnp.linspace(-half_width, half_width, n)
     z = jnp.stack(jnp.meshgrid(*[axis] * latent.dim, indexing="ij"), -1).reshape(-1, latent.dim)
     theta, log_det = latent.decode(z)
@@ -206,7 +207,7 @@ def test_change_of_variables_with_a_support_that_moves():
 def test_a_simplex_loses_a_dimension():
     prior = Prior(w=dist.Dirichlet(jnp.array([2.0, 3.0, 4.0])))
     assert prior.dim == 3
-    theta = prior.sample(0, N)
+    theta = prior.sample(0, FEW)
     latent = Latent.fit(prior, theta)
     assert latent.dim == 2
     back, log_det = latent.decode(latent.encode(theta))
@@ -235,7 +236,7 @@ def test_no_z_leaves_the_support():
         trunc=dist.TruncatedNormal(0.0, 1.0, low=0.1, high=0.7),
         above=lambda unit: dist.Uniform(unit, 1.7),
     )
-    latent = Latent.fit(prior, prior.sample(0, N))
+    latent = Latent.fit(prior, prior.sample(0, FEW))
     z = 5 * jax.random.normal(jax.random.key(1), (100_000, latent.dim))
     z = z.at[0].set(1e3).at[1].set(-1e3).at[2].set(1e30).at[3].set(-1e30)
     theta, log_det = latent.decode(z)
@@ -253,7 +254,7 @@ def test_no_z_leaves_the_support():
 
 def test_a_theta_on_its_bound_has_a_finite_z():
     prior = Prior(a=dist.Uniform(-1.0, 3.0), b=dist.HalfNormal(1.0), c=dist.Uniform(0.0, 1.0))
-    latent = Latent.fit(prior, prior.sample(0, N))
+    latent = Latent.fit(prior, prior.sample(0, FEW))
     theta = {
         "a": np.float32([-1, 3, 1]), "b": np.float32([0, 0, 1e30]), "c": np.float32([0, 1, 0.5]),
     }  # fmt: skip
@@ -268,7 +269,7 @@ def test_a_theta_on_its_bound_has_a_finite_z():
 
 def test_inside_is_the_support():
     prior = Prior(a=dist.Uniform(0.0, 1.0), b=lambda a: dist.Uniform(a, 2.0))
-    latent = Latent.fit(prior, prior.sample(0, N))
+    latent = Latent.fit(prior, prior.sample(0, FEW))
     theta = {"a": np.float32([0.5, 0.5, 1.5, -0.1]), "b": np.float32([1.0, 0.4, 1.8, 1.0])}
     assert np.asarray(latent.inside(theta)).tolist() == [True, False, False, False]
 
@@ -321,7 +322,7 @@ def test_what_a_subset_must_hold(prior, theta):
 
 def test_discrete_parameters_can_only_be_nuisances():
     prior = Prior(heads=dist.Bernoulli(0.3), size=lambda heads: dist.LogNormal(heads, 1.0))
-    theta = prior.sample(0, 100)
+    theta = prior.sample(0, FEW)
     with pytest.raises(ParameterError, match=r"'heads' is discrete \(Bernoulli.*marginalise"):
         Latent.fit(prior, theta)
     latent = Latent.fit(prior, theta, ("size",))

@@ -25,6 +25,7 @@ from gibbous.method import AbstractMethod, Spec
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Latent, Prior
 from gibbous.scaling import Standardizer
+from gibbous.simulation.sources import Batch
 
 
 def recipe(
@@ -35,7 +36,9 @@ def recipe(
         "method": describe(method),
         "prior": describe_prior(prior),
         "inferred": list(names),
-        "spec": spec._asdict(),
+        "z_dim": spec.pilot.z.shape[1],
+        "event_shape": list(spec.pilot.x.shape[1:]),
+        "n_simulations": spec.n_simulations,
         "history": history.to_json(),
     }
 
@@ -68,25 +71,25 @@ def load_posterior(
         method = _restore(header["method"], registry, path)
     elif describe(method) != header["method"]:
         raise ArtefactError(f"{path} was fitted with another method than {method!r}")
-    spec = Spec(**{**header["spec"], "event_shape": tuple(header["spec"]["event_shape"])})
-    names = tuple(header["inferred"])
+    event_shape, z_dim = tuple(header["event_shape"]), header["z_dim"]
 
-    def skeleton() -> Any:
-        model = method.init(jax.random.key(0), spec)
+    def skeleton(pilot: Batch) -> Any:
+        model = method.init(jax.random.key(0), Spec(pilot, header["n_simulations"]))
         return method.posterior(model, prior)
 
-    approximation = eqx.filter_eval_shape(skeleton)
-    feature_shape = spec.event_shape if len(spec.event_shape) == 1 else spec.event_shape[-1:]
-    like = (approximation, _empty_scaler((spec.z_dim,)), _empty_scaler(feature_shape))
+    # Shapes only: nothing is computed, and the arrays of the file take the place of the weights.
+    two_rows = Batch(*(jax.ShapeDtypeStruct((2, *s), jnp.float32) for s in ((z_dim,), event_shape)))
+    approximation = eqx.filter_eval_shape(skeleton, two_rows)
+    like = (approximation, _empty_scaler((z_dim,)), _empty_scaler(event_shape[-1:]))
     try:
         approximation, z_scaler, x_scaler = tensors.restore(like, arrays)
     except ArtefactError as error:
         raise ArtefactError(f"{path} does not fit its recipe: {error}") from None
     return Posterior(
         approximation=approximation,
-        latent=Latent(prior, names, z_scaler),
+        latent=Latent(prior, tuple(header["inferred"]), z_scaler),
         x_scaler=x_scaler,
-        event_shape=spec.event_shape,
+        event_shape=event_shape,
         history=History.from_json(header["history"]),
         recipe={k: v for k, v in header.items() if k not in ("kind", "format")},
     )

@@ -26,7 +26,7 @@ from gibbous.simulation.sources import (
 )
 from gibbous.training import FitConfig, train
 
-_PILOT = 4_096  # fresh simulations that the scalers are fitted on
+_PILOT = 4_096  # rows that networks begin from; fresh ones also fit the scalers
 _FRESH = 1_024  # fresh simulations to validate on
 _MAX_VALIDATION = 4_096  # stored simulations to validate on
 
@@ -64,7 +64,7 @@ def fit(
         ready = _from_simulations(prior, data, parameters, config, key_data)
     else:
         ready = _from_simulator(prior, data, parameters, config, key_data)
-    spec = Spec(ready.latent.dim, ready.event_shape, ready.n_train)
+    spec = Spec(ready.pilot, ready.n_train)
     model, history = train(
         method, spec, ready.source, ready.validation, ready.config, key_train, ready.fingerprint
     )
@@ -86,6 +86,7 @@ class _Ready(NamedTuple):
     event_shape: tuple[int, ...]
     source: AbstractSource
     validation: Batch
+    pilot: Batch
     config: FitConfig
     n_train: int | None
     fingerprint: str
@@ -109,11 +110,13 @@ def _from_simulations(
     for name in prior.names:
         digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
     assert config.batch_size is not None  # resolved
+    rows = to_batch(train_rows, latent, x_scaler)
     return _Ready(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=sims.event_shape,
-        source=Resident(to_batch(train_rows, latent, x_scaler), config.batch_size),
+        source=Resident(rows, config.batch_size),
+        pilot=jax.tree.map(lambda v: v[:_PILOT], rows),
         validation=to_batch(validation_rows, latent, x_scaler),
         config=config,
         n_train=len(train_rows),
@@ -149,6 +152,7 @@ def _from_simulator(
         x_scaler=x_scaler,
         event_shape=pilot.event_shape,
         source=Fresh(simulator, latent, x_scaler, config.batch_size),
+        pilot=to_batch(pilot, latent, x_scaler),
         validation=to_batch(held_out, latent, x_scaler),
         config=config,
         n_train=None,

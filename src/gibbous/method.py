@@ -1,6 +1,6 @@
 """A method is a value with three pure functions; the loop, spaces and samplers belong to others.
 
-    init(key, spec)            -> model             weights for data of the shapes in `spec`
+    init(key, spec)            -> model             weights for data like those in `spec`
     loss(model, batch, ctx)    -> [B]               minimised in the mean by the one training loop
     posterior(model, prior)    -> AbstractPosterior over z
 
@@ -24,12 +24,11 @@ Model: TypeAlias = Any  # any tree of arrays and functions; its arrays are what 
 class Spec(NamedTuple):
     """What a method may know of a problem when it builds its networks.
 
-    z_dim: dimension of z; event_shape: of one dataset; n_simulations: how many rows there are to
-    train on, None where every step simulates afresh.
+    pilot: some rows to begin from (shapes are theirs, and networks may standardise on them);
+    n_simulations: how many there are to train on, None where every step simulates afresh.
     """
 
-    z_dim: int
-    event_shape: tuple[int, ...]
+    pilot: Batch
     n_simulations: int | None
 
 

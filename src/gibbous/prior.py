@@ -116,7 +116,7 @@ class Prior:
 
     def parse(
         self, theta: Theta | Array | np.ndarray, names: tuple[str, ...] | None = None
-    ) -> tuple[dict[str, Array], tuple[int, ...]]:
+    ) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
         """Check `theta` against `names`; return it as a dict of arrays, and its batch shape.
 
         Raises:

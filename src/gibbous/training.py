@@ -337,7 +337,8 @@ class _Clock(NamedTuple):
 
 
 def _fingerprint(method: AbstractMethod, spec: Spec, config: FitConfig, key: Key, data: str) -> str:
-    text = f"{method}{spec}{config}{np.asarray(jax.random.key_data(key))}{data}"
+    shapes = [(v.shape, v.dtype) for v in jax.tree.leaves(spec.pilot)]
+    text = f"{method}{shapes}{config}{np.asarray(jax.random.key_data(key))}{data}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Conditional density estimators. A new one is a file here and a line in `ESTIMATORS`."""
 
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.ensemble import Ensemble
 from gibbous.estimators.flow import AutoregressiveSpline, CouplingSpline, RealNVP
 from gibbous.estimators.mdn import MDN
 
@@ -9,6 +10,7 @@ ESTIMATORS: dict[str, type[AbstractEstimator]] = {
     "CouplingSpline": CouplingSpline,
     "RealNVP": RealNVP,
     "MDN": MDN,
+    "Ensemble": Ensemble,
 }
 
 __all__ = [
@@ -18,5 +20,6 @@ __all__ = [
     "AbstractEstimator",
     "AutoregressiveSpline",
     "CouplingSpline",
+    "Ensemble",
     "RealNVP",
 ]

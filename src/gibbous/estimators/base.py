@@ -20,13 +20,19 @@ class AbstractDensity(eqx.Module):
         """Log density of a given b."""
 
     @abstractmethod
-    def sample(self, key: Key, b: Float[Array, " cond"]) -> Float[Array, " dim"]:
-        """One draw given b."""
+    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """What training minimises: minus the log density, or for ensembles the members' mean."""
+
+    @abstractmethod
+    def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
+        """n draws given b."""
 
 
 class AbstractEstimator(eqx.Module):
-    """A recipe for a conditional density."""
+    """A recipe for a conditional density: sizes now, weights when there are data."""
 
     @abstractmethod
-    def build(self, key: Key, dim: int, cond_dim: int) -> AbstractDensity:
-        """Make the density for a in R^dim given b in R^cond_dim."""
+    def build(
+        self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
+    ) -> AbstractDensity:
+        """Make the density of a given b; it may begin at what these pairs tell."""

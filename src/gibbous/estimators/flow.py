@@ -13,8 +13,8 @@ Ranks 0, 1, ..., dim - 1 make it autoregressive (Papamakarios et al. 2017, arXiv
 as there are ranks. T is affine, or affine and then a rational-quadratic spline (Durkan et al. 2019,
 arXiv 1906.04032); both are flowjax's. Coordinates are permuted between layers.
 
-mu and s are linear in b plus a perceptron of b: a posterior a thousand times narrower than the
-prior is then a matter of s, and the layers see numbers of order one.
+mu and s, where the density lies and how wide it is, are those of `locate.py`; the layers see
+numbers of order one.
 
 Shapes: a, u, v [dim], b [cond_dim].
 """
@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, Int
 
 from gibbous._types import Key
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
 
 _MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
@@ -56,9 +57,9 @@ class AutoregressiveSpline(AbstractEstimator):
     interval: float = 4.0
     activation: str = "silu"
 
-    def build(self, key: Key, dim: int, cond_dim: int) -> "Flow":
+    def build(self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]) -> "Flow":
         """Make the flow."""
-        return _flow(self, key, cond_dim, ranks=tuple(range(dim)))
+        return _flow(self, key, a, b, ranks=tuple(range(a.shape[1])))
 
 
 class CouplingSpline(AbstractEstimator):
@@ -77,9 +78,9 @@ class CouplingSpline(AbstractEstimator):
     interval: float = 4.0
     activation: str = "silu"
 
-    def build(self, key: Key, dim: int, cond_dim: int) -> "Flow":
+    def build(self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]) -> "Flow":
         """Make the flow."""
-        return _flow(self, key, cond_dim, ranks=_halves(dim))
+        return _flow(self, key, a, b, ranks=_halves(a.shape[1]))
 
 
 class RealNVP(AbstractEstimator):
@@ -100,17 +101,17 @@ class RealNVP(AbstractEstimator):
         """No spline."""
         return 0
 
-    def build(self, key: Key, dim: int, cond_dim: int) -> "Flow":
+    def build(self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]) -> "Flow":
         """Make the flow."""
-        return _flow(self, key, cond_dim, ranks=_halves(dim))
+        return _flow(self, key, a, b, ranks=_halves(a.shape[1]))
 
 
 def _halves(dim: int) -> tuple[int, ...]:
     return tuple(int(i >= (dim + 1) // 2) for i in range(dim))
 
 
-def _flow(recipe, key: Key, cond_dim: int, ranks: tuple[int, ...]) -> "Flow":
-    dim = len(ranks)
+def _flow(recipe, key: Key, a: Array, b: Array, ranks: tuple[int, ...]) -> "Flow":
+    dim, cond_dim = a.shape[1], b.shape[1]
     keys = jax.random.split(key, 3)
     layers = eqx.filter_vmap(lambda k: Layer(k, recipe, cond_dim, ranks))(
         jax.random.split(keys[0], recipe.layers)
@@ -121,14 +122,13 @@ def _flow(recipe, key: Key, cond_dim: int, ranks: tuple[int, ...]) -> "Flow":
         orders = jax.vmap(lambda k: jax.random.permutation(k, dim))(
             jax.random.split(keys[1], recipe.layers)
         )
-    locate = Locate(keys[2], dim, cond_dim, recipe.width, activation(recipe.activation))
-    return Flow(locate, layers, orders)
+    return Flow(Locate(keys[2], a, b, recipe.width, activation(recipe.activation)), layers, orders)
 
 
 class Flow(AbstractDensity):
     """A built flow: the affine map that b locates, then masked layers and permutations."""
 
-    locate: "Locate"
+    locate: Locate
     layers: "Layer"  # stacked along a leading axis
     orders: Int[Array, "layers dim"]
 
@@ -146,39 +146,24 @@ class Flow(AbstractDensity):
         (u, log_det), _ = jax.lax.scan(step, start, (weights, self.orders))
         return log_det - 0.5 * jnp.sum(u**2) - 0.5 * u.size * jnp.log(2 * jnp.pi)
 
-    def sample(self, key: Key, b: Float[Array, " cond"]) -> Float[Array, " dim"]:
-        """One draw given b."""
+    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Minus the log density."""
+        return -self.log_prob(a, b)
+
+    def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
+        """n draws given b."""
         weights, static = eqx.partition(self.layers, eqx.is_array)
+        mu, s = self.locate(b)
 
         def step(v: Array, layer: tuple) -> tuple[Array, None]:
             v = eqx.combine(layer[0], static).inverse(v, b)
             return jnp.zeros_like(v).at[layer[1]].set(v), None
 
-        u = jax.random.normal(key, self.orders.shape[-1:])
-        v, _ = jax.lax.scan(step, u, (weights, self.orders), reverse=True)
-        mu, s = self.locate(b)
-        return mu + jnp.exp(s) * v
+        def one(u: Array) -> Array:
+            v, _ = jax.lax.scan(step, u, (weights, self.orders), reverse=True)
+            return mu + jnp.exp(s) * v
 
-
-class Locate(eqx.Module):
-    """b -> (mu, s): where the density lies and how wide it is, each linear in b + perceptron."""
-
-    linear: eqx.nn.Linear
-    mlp: eqx.nn.MLP
-
-    def __init__(self, key: Key, dim: int, cond_dim: int, width: int, function: Callable):
-        key_linear, key_mlp = jax.random.split(key)
-        linear = eqx.nn.Linear(cond_dim, 2 * dim, key=key_linear)
-        mlp = eqx.nn.MLP(cond_dim, 2 * dim, width, 1, function, key=key_mlp)
-        # Begin at the prior: mu = 0, s = 0.
-        self.linear = jax.tree.map(jnp.zeros_like, linear)
-        self.mlp = eqx.tree_at(
-            lambda m: (m.layers[-1].weight, m.layers[-1].bias), mlp, replace_fn=jnp.zeros_like
-        )
-
-    def __call__(self, b: Float[Array, " cond"]) -> tuple[Array, Array]:
-        mu, s = jnp.split(self.linear(b) + self.mlp(b), 2)
-        return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
+        return jax.vmap(one)(jax.random.normal(key, (n, self.orders.shape[-1])))
 
 
 class Layer(eqx.Module):
@@ -250,7 +235,7 @@ def _masked(linear: eqx.nn.Linear, mask: np.ndarray, v: Array) -> Array:
 def _transformer(
     knots: int, interval: float
 ) -> tuple[Callable[[Float[Array, " size"]], AbstractBijection], int]:
-    """The elementwise bijection as a function of its raw parameters (identity at 0), their number."""
+    """The elementwise bijection from its raw parameters (identity at 0), and their number."""
     scale = paramax.Parameterize(_bounded_exp, jnp.zeros(()))
     affine = eqx.tree_at(lambda a: a.scale, Affine(), scale)
     bijection = affine

@@ -32,8 +32,9 @@ class MDN(AbstractEstimator):
     depth: int = 2
     activation: str = "silu"
 
-    def build(self, key: Key, dim: int, cond_dim: int) -> "_MDN":
+    def build(self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]) -> "_MDN":
         """Make the network."""
+        dim, cond_dim = a.shape[1], b.shape[1]
         key_mlp, key_means = jax.random.split(key)
         size = self.components * (1 + 2 * dim + dim * (dim - 1) // 2)
         mlp = eqx.nn.MLP(
@@ -68,10 +69,15 @@ class _MDN(AbstractDensity):
         each = -0.5 * jnp.sum(v**2, axis=-1) - 0.5 * self.dim * jnp.log(2 * jnp.pi) + log_det
         return jax.scipy.special.logsumexp(log_weights + each)
 
-    def sample(self, key: Key, b: Float[Array, " cond"]) -> Float[Array, " dim"]:
-        """One draw given b."""
+    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Minus the log density."""
+        return -self.log_prob(a, b)
+
+    def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
+        """n draws given b."""
         key_which, key_v = jax.random.split(key)
         log_weights, means, precision = self._parameters(b)
-        i = jax.random.categorical(key_which, log_weights)
-        v = jax.random.normal(key_v, (self.dim,))
-        return means[i] + jax.scipy.linalg.solve_triangular(precision[i], v, lower=True)
+        which = jax.random.categorical(key_which, log_weights, shape=(n,))
+        v = jax.random.normal(key_v, (n, self.dim))
+        root = jax.vmap(lambda p: jnp.linalg.inv(p))(precision)  # small, one for a component
+        return means[which] + jnp.einsum("nij,nj->ni", root[which], v)

@@ -15,9 +15,10 @@ from jaxtyping import Array, Float
 from gibbous._types import Key
 from gibbous.errors import ConfigError
 from gibbous.estimators.base import AbstractEstimator
+from gibbous.estimators.ensemble import Ensemble
 from gibbous.estimators.flow import AutoregressiveSpline
 from gibbous.method import AbstractMethod, Ctx, Spec
-from gibbous.nets.base import AbstractEmbedding, Embedding, build_embedding, embedding_size
+from gibbous.nets.base import AbstractEmbedding, Embedding, build_embedding
 from gibbous.nets.mlp import Identity
 from gibbous.posteriors.direct import DirectPosterior
 from gibbous.prior import Prior
@@ -31,10 +32,13 @@ class NPE(AbstractMethod):
         embedding: recipe or network from a dataset to a vector. `gb.DeepSet()` for sets of points
             [n, d]; vectors go in as they are (`gb.Identity()`) unless told otherwise.
         estimator: recipe of the conditional density.
+        members: size of the ensemble of densities behind the embedding; None makes it 4 for up to
+            20,000 simulations, where overfitting is what is left to gain, and 1 otherwise.
     """
 
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: AbstractEstimator = AutoregressiveSpline()
+    members: int | None = None
 
     def init(self, key: Key, spec: Spec) -> DirectPosterior:
         """Make the networks.
@@ -44,21 +48,30 @@ class NPE(AbstractMethod):
         """
         recipe = self.embedding
         if recipe is None:
-            if len(spec.event_shape) != 1:
+            if spec.pilot.x.ndim != 2:
                 raise ConfigError(
-                    f"a dataset has shape {spec.event_shape}: say how to embed it, for a set of "
-                    "points [n, d] by embedding=gb.DeepSet()"
+                    f"a dataset has shape {spec.pilot.x.shape[1:]}: say how to embed it, for a set "
+                    "of points [n, d] by embedding=gb.DeepSet()"
                 )
             recipe = Identity()
         key_embedding, key_density = jax.random.split(key)
-        embedding = build_embedding(recipe, key_embedding, spec.event_shape)
-        size = embedding_size(embedding, spec.event_shape)
-        return DirectPosterior(embedding, self.estimator.build(key_density, spec.z_dim, size))
+        embedding, e = build_embedding(recipe, key_embedding, spec.pilot.x)
+        members = self.members or _members(spec.n_simulations)
+        estimator = Ensemble(self.estimator, members) if members > 1 else self.estimator
+        return DirectPosterior(embedding, estimator.build(key_density, spec.pilot.z, e))
 
     def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """-log q(z | e(x)) of each row."""
-        return -jax.vmap(model.log_prob)(batch.z, batch.x, batch.mask)
+
+        def one(z: Array, x: Array, mask: Array | None) -> Array:
+            return model.density.loss(z, model.embedding(x, mask))
+
+        return jax.vmap(one)(batch.z, batch.x, batch.mask)
 
     def posterior(self, model: DirectPosterior, prior: Prior) -> DirectPosterior:
         """The model is the posterior."""
         return model
+
+
+def _members(n_simulations: int | None) -> int:
+    return 4 if n_simulations is not None and n_simulations <= 20_000 else 1

@@ -3,7 +3,8 @@
     e = f(x, mask),     x: [*event_shape],  mask: [n] for sets (1 counts, 0 is padding) or None.
 
 An embedding is given to a method as a *recipe* (sizes only; it learns the event shape when the fit
-begins) or as a ready `eqx.Module` of the user's own with `__call__(x, mask) -> vector`.
+begins, and sees some of the data, so that it can standardise what it computes) or as a ready
+`eqx.Module` of the user's own with `__call__(x, mask) -> vector`.
 """
 
 from abc import abstractmethod
@@ -13,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ConfigError, ShapeError
@@ -29,36 +30,31 @@ class Embedding(Protocol):
 
 
 class AbstractEmbedding(eqx.Module):
-    """A recipe for an embedding: sizes now, weights when the shape of the data is known."""
+    """A recipe for an embedding: sizes now, weights when there are data."""
 
     @abstractmethod
-    def build(self, key: Key, event_shape: tuple[int, ...]) -> Embedding:
-        """Make the network for datasets of `event_shape`."""
+    def build(self, key: Key, x: Float[Array, "rows ..."]) -> Embedding:
+        """Make the network for datasets like those in `x`, [rows, *event_shape]."""
 
 
 def build_embedding(
-    recipe: AbstractEmbedding | Embedding, key: Key, event_shape: tuple[int, ...]
-) -> Embedding:
-    """The network of a recipe; a ready network passes through."""
-    return recipe.build(key, event_shape) if isinstance(recipe, AbstractEmbedding) else recipe
-
-
-def embedding_size(embedding: Embedding, event_shape: tuple[int, ...]) -> int:
-    """Length of the vector that `embedding` gives for datasets of `event_shape`.
+    recipe: AbstractEmbedding | Embedding, key: Key, x: Float[Array, "rows ..."]
+) -> tuple[Embedding, Float[Array, "rows e"]]:
+    """The network of a recipe (a ready network passes through), and its vectors for `x`.
 
     Raises:
         ShapeError: if it cannot take such datasets, or does not return a vector.
     """
-    x = jax.ShapeDtypeStruct(event_shape, jnp.float32)
+    net = recipe.build(key, x) if isinstance(recipe, AbstractEmbedding) else recipe
     try:
-        out = eqx.filter_eval_shape(embedding, x, None)
+        e = jax.vmap(lambda row: net(row, None))(x)
     except Exception as error:
         raise ShapeError(
-            f"the embedding cannot take a dataset of shape {event_shape}: {error}"
+            f"the embedding cannot take a dataset of shape {x.shape[1:]}: {error}"
         ) from error
-    if not hasattr(out, "shape") or len(out.shape) != 1:
-        raise ShapeError(f"expected the embedding to return a vector, got {out}")
-    return out.shape[0]
+    if not hasattr(e, "ndim") or e.ndim != 2:
+        raise ShapeError(f"expected the embedding to return a vector, got {e}")
+    return net, e
 
 
 def activation(name: str) -> Callable[[Array], Array]:

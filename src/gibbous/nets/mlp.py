@@ -26,19 +26,19 @@ class MLP(AbstractEmbedding):
     activation: str = "silu"
     skip: bool = True
 
-    def build(self, key: Key, event_shape: tuple[int, ...]) -> "_MLP":
+    def build(self, key: Key, x: Float[Array, "rows d"]) -> "_MLP":
         """Make the network.
 
         Raises:
             ShapeError: if a dataset is no vector.
         """
-        if len(event_shape) != 1:
+        if x.ndim != 2:
             raise ShapeError(
-                f"gb.MLP takes datasets that are vectors, got shape {event_shape}; "
+                f"gb.MLP takes datasets that are vectors, got shape {x.shape[1:]}; "
                 "a set of points [n, d] is for gb.DeepSet()"
             )
         function = activation(self.activation)
-        mlp = eqx.nn.MLP(event_shape[0], self.size, self.width, self.depth, function, key=key)
+        mlp = eqx.nn.MLP(x.shape[1], self.size, self.width, self.depth, function, key=key)
         return _MLP(mlp, self.skip)
 
 
@@ -53,15 +53,15 @@ class _MLP(eqx.Module):
 class Identity(AbstractEmbedding):
     """The dataset itself, for vectors that are good summaries already."""
 
-    def build(self, key: Key, event_shape: tuple[int, ...]) -> "_Identity":
+    def build(self, key: Key, x: Float[Array, "rows d"]) -> "_Identity":
         """Make the network.
 
         Raises:
             ShapeError: if a dataset is no vector.
         """
-        if len(event_shape) != 1:
+        if x.ndim != 2:
             raise ShapeError(
-                f"gb.Identity takes datasets that are vectors, got shape {event_shape}; "
+                f"gb.Identity takes datasets that are vectors, got shape {x.shape[1:]}; "
                 "a set of points [n, d] is for gb.DeepSet()"
             )
         return _Identity()

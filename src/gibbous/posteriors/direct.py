@@ -1,6 +1,5 @@
 """A posterior that a network gives directly: q(z | e(x)), with e an embedding (NPE)."""
 
-import jax
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
@@ -19,8 +18,7 @@ class DirectPosterior(AbstractPosterior):
         self, key: Key, x: Float[Array, "..."], mask: Float[Array, " n"] | None, n: int
     ) -> Float[Array, "{n} dim"]:
         """Draw n values of z."""
-        e = self.embedding(x, mask)
-        return jax.vmap(lambda k: self.density.sample(k, e))(jax.random.split(key, n))
+        return self.density.sample(key, self.embedding(x, mask), n)
 
     def log_prob(
         self, z: Float[Array, " dim"], x: Float[Array, "..."], mask: Float[Array, " n"] | None

@@ -1,0 +1,61 @@
+"""An ensemble: the equal-weight mixture of densities that were trained side by side.
+
+    q(a | b) = 1/K sum_k q_k(a | b),      loss = 1/K sum_k -log q_k(a | b).
+
+Each member minimises its own loss from its own initial weights; what they have in common is learnt,
+what each has overfitted averages out (Lakshminarayanan et al. 2017, arXiv 1612.01474; for
+posteriors Hermans et al. 2022, arXiv 2110.06581). By Jensen's inequality the mixture's log density
+is never below the members' mean.
+
+Shapes: a [dim], b [cond].
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+
+
+class Ensemble(AbstractEstimator):
+    """Several densities of one kind.
+
+    Args:
+        member: recipe of each.
+        size: how many.
+    """
+
+    member: AbstractEstimator
+    size: int = 4
+
+    def build(
+        self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
+    ) -> "_Ensemble":
+        """Make the members, each with weights of its own."""
+        keys = jax.random.split(key, self.size)
+        return _Ensemble(eqx.filter_vmap(lambda k: self.member.build(k, a, b))(keys), self.size)
+
+
+class _Ensemble(AbstractDensity):
+    members: AbstractDensity  # stacked along a leading axis
+    size: int = eqx.field(static=True)
+
+    def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Log density of the mixture."""
+        each = eqx.filter_vmap(lambda member: member.log_prob(a, b))(self.members)
+        return jax.nn.logsumexp(each) - jnp.log(self.size)
+
+    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Mean of the members' losses."""
+        return jnp.mean(eqx.filter_vmap(lambda member: member.loss(a, b))(self.members))
+
+    def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
+        """Draws in equal shares from all members, in random order."""
+        key_members, key_order = jax.random.split(key)
+        share = -(-n // self.size)
+        draws = eqx.filter_vmap(lambda member, k: member.sample(k, b, share))(
+            self.members, jax.random.split(key_members, self.size)
+        )
+        return jax.random.permutation(key_order, draws.reshape(-1, draws.shape[-1]))[:n]

@@ -1,0 +1,83 @@
+"""Where a conditional density lies and how wide it is: the affine map behind every flow.
+
+    v = (a - mu(b)) exp(-s(b)),
+    (mu, s)(b) = sum_k w_k(b) (A_k b + c_k) + perceptron(b),      w = softmax(perceptron(b)),
+
+a mixture of K linear maps (Jacobs et al. 1991) and a correction. A parameter that is nearly linear
+in the embedding then needs no precision from a perceptron, and a posterior a thousand times
+narrower than the prior is a matter of s. The linear maps begin at a robust ridge regression of a on
+b (Cauchy weights, by iterated least squares), the correction at zero.
+
+Shapes: a, mu, s, v [dim], b [cond].
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+
+_MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
+_EXPERTS = 8
+_RIDGE = 1e-3
+_ITERATIONS = 10
+
+
+class Locate(eqx.Module):
+    """b -> (mu, s)."""
+
+    linear: Float[Array, "K 2*dim cond"]
+    bias: Float[Array, "K 2*dim"]
+    gate: eqx.nn.MLP
+    correction: eqx.nn.MLP
+
+    def __init__(
+        self,
+        key: Key,
+        a: Float[Array, "rows dim"],
+        b: Float[Array, "rows cond"],
+        width: int,
+        function: Callable[[Array], Array],
+    ):
+        dim, cond_dim = a.shape[1], b.shape[1]
+        key_gate, key_correction = jax.random.split(key)
+        self.gate = eqx.nn.MLP(cond_dim, _EXPERTS, width, 1, function, key=key_gate)
+        correction = eqx.nn.MLP(cond_dim, 2 * dim, width, 2, function, key=key_correction)
+        self.correction = eqx.tree_at(
+            lambda m: (m.layers[-1].weight, m.layers[-1].bias),
+            correction,
+            replace_fn=jnp.zeros_like,
+        )
+        slope, intercept, log_error = _regress(a, b)
+        linear = jnp.concatenate([slope, jnp.zeros((dim, cond_dim))])
+        self.linear = jnp.tile(linear, (_EXPERTS, 1, 1))
+        self.bias = jnp.tile(jnp.concatenate([intercept, log_error]), (_EXPERTS, 1))
+
+    def __call__(self, b: Float[Array, " cond"]) -> tuple[Array, Array]:
+        """Location and log scale, [dim] each."""
+        weight = jax.nn.softmax(self.gate(b))
+        mu, s = jnp.split(weight @ (self.linear @ b + self.bias) + self.correction(b), 2)
+        return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
+
+
+def _regress(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Robust ridge regression: slope [dim, cond], intercept [dim], log sd of residuals [dim]."""
+    rows = jnp.concatenate([b, jnp.ones((len(b), 1))], axis=1)
+    penalty = _RIDGE * jnp.eye(rows.shape[1]).at[-1, -1].set(1e-3)
+
+    def solve(a: Array, weight: Array) -> Array:
+        weighted = rows.T * weight
+        return jnp.linalg.solve(weighted @ rows + jnp.sum(weight) * penalty, weighted @ a)
+
+    def iterate(_: int, weight: Array) -> Array:
+        error = a - rows @ jax.vmap(solve, 1, 1)(a, weight)
+        width = 2 * jnp.median(jnp.abs(error), axis=0) + 1e-6
+        return 1 / (1 + (error / width) ** 2)
+
+    weight = jax.lax.fori_loop(0, _ITERATIONS, iterate, jnp.ones_like(a))
+    coefficients = jax.vmap(solve, 1, 1)(a, weight)
+    error = a - rows @ coefficients
+    return coefficients[:-1].T, coefficients[-1], jnp.log(jnp.std(error, axis=0) + 1e-6)

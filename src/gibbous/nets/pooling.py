@@ -1,0 +1,95 @@
+"""Pooling: from features of n points [n, k] to one vector, points with mask 0 left out.
+
+`POOLS` are the choices of `gb.DeepSet(pool=...)`. `regression` is another kind: it fits
+
+    c_j ~ sum_{l < j} beta_jl c_l,      j = 1..k,
+
+every column on the ones before it, over the points of one set, by one QR factorisation. With
+monomials of the coordinates as columns, points near a curve or a surface obey a polynomial
+equation: then the residual scale |R_jj| is the noise around it, and the coefficients are its shape,
+both as precise as a fit to all points can be. (QR of the columns and not Cholesky of their Gram
+matrix: that has the square of the condition number, 1e10 and more, which float32 cannot hold.)
+Pooling by second moments goes back to Lin et al. 2015 (arXiv 1504.07889), a network with a
+least-squares solver inside to Bertinetto et al. 2019 (arXiv 1805.08136).
+
+Shapes: h [n, k], mask [n] with entries 0 or 1.
+"""
+
+from collections.abc import Callable
+from itertools import combinations_with_replacement
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def mean(h: Float[Array, "n k"], mask: Float[Array, " n"]) -> Float[Array, " k"]:
+    """Mean over the points that count; 0 if there are none."""
+    return jnp.sum(jnp.where(mask[:, None] > 0, h, 0.0), axis=0) / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def std(h: Float[Array, "n k"], mask: Float[Array, " n"]) -> Float[Array, " k"]:
+    """Standard deviation over the points that count."""
+    return jnp.sqrt(mean((h - mean(h, mask)) ** 2, mask) + 1e-6)
+
+
+def extremes(
+    h: Float[Array, "n k"], mask: Float[Array, " n"]
+) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    """Largest and smallest value of each feature; 0 if no point counts."""
+    counts, some = mask[:, None] > 0, jnp.any(mask > 0)
+    high = jnp.max(jnp.where(counts, h, -jnp.inf), axis=0)
+    low = jnp.min(jnp.where(counts, h, jnp.inf), axis=0)
+    return jnp.where(some, high, 0.0), jnp.where(some, low, 0.0)
+
+
+def attention(
+    h: Float[Array, "n k"], scores: Float[Array, "n k"], mask: Float[Array, " n"]
+) -> Float[Array, " k"]:
+    """Mean with weights softmax(scores), one set of weights a feature."""
+    scores = jnp.where(mask[:, None] > 0, scores, -1e9)
+    return jnp.sum(jax.nn.softmax(scores, axis=0) * h * mask[:, None], axis=0)
+
+
+POOLS: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "mean": lambda h, scores, mask: mean(h, mask),
+    "std": lambda h, scores, mask: std(h, mask),
+    "max": lambda h, scores, mask: extremes(h, mask)[0],
+    "min": lambda h, scores, mask: extremes(h, mask)[1],
+    "attention": attention,
+}
+
+
+def monomials(u: Float[Array, "n d"], degree: int) -> Float[Array, "n k"]:
+    """All products of at most `degree` coordinates, by degree: k = comb(d + degree, degree)."""
+    columns = {(): jnp.ones(len(u))}
+    for p in range(1, degree + 1):
+        for c in combinations_with_replacement(range(u.shape[1]), p):
+            columns[c] = columns[c[:-1]] * u[:, c[-1]]
+    return jnp.stack(list(columns.values()), axis=1)
+
+
+def regression(
+    columns: Float[Array, "n k"], mask: Float[Array, " n"], ridge: float = 1e-6
+) -> Float[Array, " r"]:
+    """Residual scales of all columns and coefficients of the last, in scales that suit a network.
+
+    Returns log |R_jj| for each column, then the coefficients of the last column, each as asinh and
+    as a logarithm: first those of fitting the earlier columns one after the other, then those of
+    fitting all at once. `ridge` rows keep R invertible where points are few or equal.
+    """
+    k = columns.shape[1]
+    rows = jnp.where(mask[:, None] > 0, columns, 0.0) / jnp.sqrt(jnp.maximum(jnp.sum(mask), 1.0))
+    r = jnp.linalg.qr(jnp.concatenate([rows, ridge * jnp.eye(k)]), mode="r")
+    scale = jnp.diag(r)
+    in_turn = r[:-1, -1] / scale[:-1]
+    at_once = jax.scipy.linalg.solve_triangular(r[:-1, :-1], r[:-1, -1])
+    coefficients = jnp.concatenate([in_turn, at_once])
+    return jnp.concatenate(
+        [jnp.log(jnp.abs(scale)), jnp.arcsinh(coefficients), log_abs(coefficients)]
+    )
+
+
+def log_abs(v: Float[Array, " k"]) -> Float[Array, " k"]:
+    """log |v|, rounded off below 1e-3 so that a zero has no infinite slope."""
+    return 0.5 * jnp.log(v**2 + 1e-6)
