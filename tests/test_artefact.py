@@ -12,9 +12,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import gibbous as gb
-from gibbous.artefact import describe_prior
+from gibbous.artefact import _restore_prior, describe_prior
 from gibbous.errors import ArtefactError, OutputExistsError
-from gibbous.artefact import _restore_prior
 
 CONFIG = gb.FitConfig(steps=50, checks=2, progress=False)
 ESTIMATOR = gb.MDN(components=2, width=8, depth=1)

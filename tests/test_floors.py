@@ -1,4 +1,4 @@
-"""A file imports from lower floors or from its own folder; no cycles, no utils (DESIGN, section 4)."""
+"""A file imports from lower floors or from its own folder; no cycles, no utils (DESIGN 4)."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -13,7 +13,7 @@ ROOT = Path(gibbous.__file__).parent
 #   - tensors (floor 1) is the store below artefact: simulations are saved with it as well.
 #   - estimators stand half a floor above nets, from which they take activations.
 #   - tasks are above simulation, whose simulators they are.
-#   - fit and load are files of their own, so that training and artefact need not know of each other;
+#   - fit and load are files of their own, so that training and artefact stay apart;
 #     problem, results: the command line in parts.
 #   - check writes a page, so it is above report.
 #   - __init__ exports everything; cli is a user of it.

@@ -19,7 +19,7 @@ ARRAYS = {
     "c": np.array([True, False]),
     "empty": np.zeros((0, 3), np.float32),
 }
-HEADER = {"kind": "thing", "name": "Γ, ‘quoted’", "nested": {"list": [1, 2.5, None]}}
+HEADER = {"kind": "thing", "name": "Γ, 'quoted'", "nested": {"list": [1, 2.5, None]}}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ M, DRAWS = 2_000, 100
 
 
 def _conjugate(width=1.0, shift=0.0, m=M):
-    """theta ~ N(0, 1), x ~ N(theta, 1): the posterior is N(x / 2, 1 / 2); two independent columns."""
+    """theta ~ N(0, 1), x ~ N(theta, 1): p(theta | x) = N(x / 2, 1 / 2); two columns."""
     rng = np.random.default_rng(1)
     truth = rng.normal(size=(m, 2))
     x = truth + rng.normal(size=(m, 2))

@@ -143,7 +143,8 @@ def test_vectors_are_scaled_element_by_element_and_sets_by_feature():
 def test_all_rows_as_one_batch(fresh):
     theta = fresh.latent.prior.sample(5, 5)
     x = np.stack([theta["a"], theta["b"]], 1)
-    batch = to_batch(Simulations({n: np.asarray(v) for n, v in theta.items()}, x), fresh.latent, fresh.x_scaler)  # fmt: skip
+    sims = Simulations({n: np.asarray(v) for n, v in theta.items()}, x)
+    batch = to_batch(sims, fresh.latent, fresh.x_scaler)
     np.testing.assert_array_equal(batch.z, fresh.latent.encode(theta))
     np.testing.assert_array_equal(batch.x, fresh.x_scaler.forward(jnp.asarray(x)))
     assert batch.mask is None

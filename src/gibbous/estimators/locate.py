@@ -72,7 +72,7 @@ def _regress(a: Array, b: Array) -> tuple[Array, Array, Array]:
         weighted = rows.T * weight
         return jnp.linalg.solve(weighted @ rows + jnp.sum(weight) * penalty, weighted @ a)
 
-    def iterate(_: int, weight: Array) -> Array:
+    def iterate(_: Array, weight: Array) -> Array:
         error = a - rows @ jax.vmap(solve, 1, 1)(a, weight)
         width = 2 * jnp.median(jnp.abs(error), axis=0) + 1e-6
         return 1 / (1 + (error / width) ** 2)

@@ -116,7 +116,7 @@ class _DeepSet(eqx.Module):
             jnp.log1p(jnp.sum(mask))[None],
         ]
         if self.degree:
-            s.append(pooling.regression(pooling.monomials(u, self.degree), mask))
+            s.append(pooling.regression(u, self.degree, mask))
         return u, jnp.concatenate(s)
 
 

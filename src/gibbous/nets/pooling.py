@@ -60,34 +60,51 @@ POOLS: dict[str, Callable[[Array, Array, Array], Array]] = {
 }
 
 
-def monomials(u: Float[Array, "n d"], degree: int) -> Float[Array, "n k"]:
+def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
     """All products of at most `degree` coordinates, by degree: k = comb(d + degree, degree)."""
-    columns = {(): jnp.ones(len(u))}
+    products = {(): jnp.ones(())}
     for p in range(1, degree + 1):
-        for c in combinations_with_replacement(range(u.shape[1]), p):
-            columns[c] = columns[c[:-1]] * u[:, c[-1]]
-    return jnp.stack(list(columns.values()), axis=1)
+        for c in combinations_with_replacement(range(len(u)), p):
+            products[c] = products[c[:-1]] * u[c[-1]]
+    return jnp.stack(list(products.values()))
 
 
 def regression(
-    columns: Float[Array, "n k"], mask: Float[Array, " n"], ridge: float = 1e-6
+    u: Float[Array, "n d"], degree: int, mask: Float[Array, " n"], ridge: float = 1e-6
 ) -> Float[Array, " r"]:
-    """Residual scales of all columns and coefficients of the last, in scales that suit a network.
+    """Residual scales and coefficients of the polynomial fit, in scales that suit a network.
 
-    Returns log |R_jj| for each column, then the coefficients of the last column, each as asinh and
-    as a logarithm: first those of fitting the earlier columns one after the other, then those of
-    fitting all at once. `ridge` rows keep R invertible where points are few or equal.
+    Returns log |R_jj| for each column of the first and of the reweighted fit, and the coefficients
+    of the latter's last column, each as asinh and as a logarithm: first those of fitting the
+    earlier columns one after the other, then those of fitting all at once. `ridge` rows keep R
+    invertible where points are few or equal.
     """
-    k = columns.shape[1]
-    rows = jnp.where(mask[:, None] > 0, columns, 0.0) / jnp.sqrt(jnp.maximum(jnp.sum(mask), 1.0))
-    r = jnp.linalg.qr(jnp.concatenate([rows, ridge * jnp.eye(k)]), mode="r")
-    scale = jnp.diag(r)
-    in_turn = r[:-1, -1] / scale[:-1]
-    at_once = jax.scipy.linalg.solve_triangular(r[:-1, :-1], r[:-1, -1])
-    coefficients = jnp.concatenate([in_turn, at_once])
+    columns = jax.vmap(lambda point: monomials(point, degree))(u)
+    slopes = jax.vmap(jax.jacfwd(lambda point: monomials(point, degree)))(u)
+    first, at_once = _fit(columns, mask, ridge)
+    p = jnp.concatenate([-at_once, jnp.ones(1)])
+    steepness = mean(jnp.sum(jnp.einsum("nkd,k->nd", slopes, p) ** 2, axis=1, keepdims=True), mask)
+    gradient = jnp.sum(jnp.einsum("nkd,k->nd", slopes, p) ** 2, axis=1)
+    weight = jax.lax.rsqrt(gradient / (steepness + 1e-12) + 1e-4)
+    second, at_once = _fit(columns * weight[:, None], mask, ridge)
+    scale = jnp.diag(second)
+    coefficients = jnp.concatenate([second[:-1, -1] / scale[:-1], at_once])
     return jnp.concatenate(
-        [jnp.log(jnp.abs(scale)), jnp.arcsinh(coefficients), log_abs(coefficients)]
+        [
+            jnp.log(jnp.abs(jnp.diag(first))),
+            jnp.log(jnp.abs(scale)),
+            jnp.log(steepness + 1e-12),
+            jnp.arcsinh(coefficients),
+            log_abs(coefficients),
+        ]
     )
+
+
+def _fit(columns: Array, mask: Array, ridge: float) -> tuple[Array, Array]:
+    """R of the columns, and the coefficients of the last one on all others."""
+    rows = jnp.where(mask[:, None] > 0, columns, 0.0) / jnp.sqrt(jnp.maximum(jnp.sum(mask), 1.0))
+    r = jnp.linalg.qr(jnp.concatenate([rows, ridge * jnp.eye(rows.shape[1])]), mode="r")
+    return r, jax.scipy.linalg.solve_triangular(r[:-1, :-1], r[:-1, -1])
 
 
 def log_abs(v: Float[Array, " k"]) -> Float[Array, " k"]:
