@@ -109,7 +109,7 @@ class Report:
         return [
             Section(
                 "Calibration and sharpness",
-                " ".join(self.findings()),
+                "\n\n".join(self.findings()),
                 [(caption, _figure(ax)) for caption, ax in figures],
                 self.table(),
             ),
@@ -128,7 +128,9 @@ class Report:
         """
         if Path(path).exists() and not overwrite:
             raise OutputExistsError(f"{path} exists; choose another name or pass overwrite=True")
-        write_page(path, "Posterior check", self.sections())
+        sections = self.sections()
+        write_page(path, "Posterior check", sections)
+        close_figures(sections)
 
 
 def check(
@@ -186,6 +188,15 @@ def check_on(
 def mean_and_error(values: Float[np.ndarray, " m"]) -> tuple[float, float]:
     """Mean and its standard error."""
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def close_figures(sections: list[Section]) -> None:
+    """Close the figures of a page that was written, so that pyplot can forget them."""
+    import matplotlib.pyplot as plt
+
+    for section in sections:
+        for _, figure in section.figures:
+            plt.close(figure)
 
 
 def _training(h: History) -> str:

@@ -16,7 +16,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 
 from gibbous import plots
-from gibbous.check import Report, check_on, mean_and_error
+from gibbous.check import Report, check_on, close_figures, mean_and_error
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError
 from gibbous.fit import fit
@@ -110,13 +110,18 @@ def run_demo(config: DemoConfig, folder: Path) -> Group:
         exact = _exact_log_prob(task, fresh, config.exact)
     sharpness = _sharpness(report, exact)
     with watch("figures and page"):
-        sections = [Section("How sharp", _sharp_text(config), (), sharpness), *sections]
+        sections = [
+            Section("How sharp", _sharp_text(config), (), sharpness),
+            *sections,
+            *report.sections(),
+        ]
         write_page(
             folder / "index.html",
             "The double-moon problem",
-            [*sections, *report.sections()],
+            sections,
             subtitle="A posterior learnt from simulations alone, beside the exact one",
         )
+        close_figures(sections)
     times = _times(watch, posterior)
     return Group(
         _rich(times, "Time"),
@@ -146,7 +151,9 @@ def _examples(config: DemoConfig, task: Task, posterior: Posterior, folder: Path
         draws = posterior.sample(x, 4_000, seed=config.seed)
         assert task.exact is not None
         reference = task.exact(x).sample(4_000, seed=config.seed)
-        corner = plots.corner(draws, truth=truth, reference=reference)
+        corner = plots.corner(
+            draws, truth=truth, reference=reference, legend=("learnt", "exact")
+        )
         figures.append((
             f"Dataset {i + 1}: the learnt posterior (filled: 68 and 95%), the exact one (lines), "
             "and the true parameters.",

@@ -1,0 +1,131 @@
+"""The command line: what it prints, what it writes, how it fails."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROBLEM = """
+    import jax, jax.numpy as jnp, numpyro.distributions as dist
+    import gibbous as gb
+
+    prior = gb.Prior(mean=dist.Normal(0.0, 1.0), spread=dist.HalfNormal(1.0))
+    observed = jnp.array([0.3, 0.1, -0.2, 0.4])
+    method = gb.NPE(estimator=gb.MDN(components=2, width=16, depth=1), members=1)
+
+    @gb.simulator
+    def simulator(key, theta):
+        return theta["mean"] + theta["spread"] * jax.random.normal(key, (4,))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "problem.py").write_text(textwrap.dedent(PROBLEM))
+    return folder
+
+
+def gibbous(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "gibbous", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def fails(result: subprocess.CompletedProcess, *words: str) -> None:
+    assert result.returncode == 2, result
+    assert "Traceback" not in result.stderr
+    told = " ".join(result.stderr.split())
+    for word in words:
+        assert word in told, told
+
+
+@pytest.fixture(scope="module")
+def fitted(folder):
+    result = gibbous(folder, "fit", "problem.py", "-n", "1000", "--steps", "300")
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_fit_says_what_it_did(folder, fitted):
+    assert (folder / "posterior.gibbous").exists()
+    assert not (folder / "posterior.gibbous.checkpoint").exists()
+    assert re.search(r"300 steps in .* compiling", fitted.stdout)
+
+
+def test_sample_prints_a_table_and_writes_draws_and_figures(folder, fitted):
+    result = gibbous(folder, "sample", "problem.py", "posterior.gibbous", "-n", "500")
+    assert result.returncode == 0, result.stderr
+    assert "mean" in result.stdout
+    draws = np.load(folder / "draws" / "draws.npz")
+    assert draws["spread"].shape == (500,)
+    assert (draws["spread"] > 0).all()
+    names = {"draws.npz", "summary.csv", "corner.png", "predictive.png"}
+    assert names == {f.name for f in (folder / "draws").iterdir()}
+    fails(gibbous(folder, "sample", "problem.py", "posterior.gibbous"), "exists", "--overwrite")
+
+
+def test_check_writes_a_page(folder, fitted):
+    result = gibbous(folder, "check", "problem.py", "posterior.gibbous", "-n", "200")
+    assert result.returncode == 0, result.stderr
+    assert "rank ECDF" in result.stdout
+    assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_simulate_then_fit_on_the_file(folder):
+    assert gibbous(folder, "simulate", "problem.py", "-n", "300").returncode == 0
+    result = gibbous(
+        folder, "fit", "problem.py", "--data", "sims.gibbous", "--steps", "50",
+        "--out", "other.gibbous", "--parameters", "mean",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "Posterior of ['mean']" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate", "fit", "sample", "check"])
+def test_help_on_each_command(folder, command):
+    result = gibbous(folder, command, "--help")
+    assert result.returncode == 0
+    assert "--seed" in result.stdout
+
+
+def test_mistakes_are_told_in_one_message(folder, fitted):
+    fails(gibbous(folder, "fit", "absent.py"), "no problem file absent.py")
+    (folder / "broken.py").write_text("import gibbous as gb\nprior = gb.Prior(a=1)\n")
+    fails(gibbous(folder, "fit", "broken.py"), "expected 'a' to be a numpyro distribution")
+    (folder / "raises.py").write_text("x = 1\ny = x / 0\n")
+    fails(gibbous(folder, "fit", "raises.py"), "line 2", "ZeroDivisionError")
+    (folder / "empty.py").write_text("x = 1\n")
+    fails(gibbous(folder, "fit", "empty.py"), "must define `prior`")
+    fails(gibbous(folder, "fit", "problem.py"), "posterior.gibbous exists", "--overwrite")
+    fails(gibbous(folder, "check", "problem.py", "absent.gibbous"), "no file absent.gibbous")
+    fails(gibbous(folder, "demo", "--method", "nope", "--out", "d"), "no method 'nope'", "NPE")
+
+
+def test_an_interrupted_fit_says_how_to_go_on(folder):
+    """Ctrl-C in the middle of training: exit code 130, and the same command finishes the run."""
+    import signal
+    import time
+
+    command = [sys.executable, "-m", "gibbous", "fit", "problem.py", "-n", "1000",
+               "--steps", "400000", "--out", "long.gibbous"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    checkpoint = folder / "long.gibbous.checkpoint"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():  # written 10 seconds into training
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "goes on from" in " ".join(told.split())
+    assert "Traceback" not in told
+    assert checkpoint.exists()
