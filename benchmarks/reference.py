@@ -1,6 +1,6 @@
 """NPE with default settings against reference posteriors: C2ST, and the time that it took.
 
-    python -m benchmarks.reference two_moons --simulations 1000 10000 --references ../shared/data/sbibm
+    python -m benchmarks.reference two_moons --simulations 1000 10000 --references FOLDER
     python -m benchmarks.reference linear_gaussian --simulations 10000
 
 two_moons is compared with the sbibm reference draws of observations 1 to 5, linear_gaussian with

@@ -97,15 +97,21 @@ def test_help_on_each_command(folder, command):
 
 
 def test_mistakes_are_told_in_one_message(folder, fitted):
-    fails(gibbous(folder, "fit", "absent.py"), "no problem file absent.py")
+    fails(gibbous(folder, "fit", "absent.py", "--out", "new"), "no problem file absent.py")
     (folder / "broken.py").write_text("import gibbous as gb\nprior = gb.Prior(a=1)\n")
-    fails(gibbous(folder, "fit", "broken.py"), "expected 'a' to be a numpyro distribution")
+    fails(
+        gibbous(folder, "fit", "broken.py", "--out", "new"),
+        "expected 'a' to be a numpyro distribution",
+    )
     (folder / "raises.py").write_text("x = 1\ny = x / 0\n")
-    fails(gibbous(folder, "fit", "raises.py"), "line 2", "ZeroDivisionError")
+    fails(gibbous(folder, "fit", "raises.py", "--out", "new"), "line 2", "ZeroDivisionError")
     (folder / "empty.py").write_text("x = 1\n")
-    fails(gibbous(folder, "fit", "empty.py"), "must define `prior`")
+    fails(gibbous(folder, "fit", "empty.py", "--out", "new"), "must define `prior`")
     fails(gibbous(folder, "fit", "problem.py"), "posterior.gibbous exists", "--overwrite")
-    fails(gibbous(folder, "check", "problem.py", "absent.gibbous"), "no file absent.gibbous")
+    fails(
+        gibbous(folder, "check", "problem.py", "absent.gibbous", "--out", "new"),
+        "no file absent.gibbous",
+    )
     fails(gibbous(folder, "demo", "--method", "nope", "--out", "d"), "no method 'nope'", "NPE")
 
 
@@ -115,11 +121,11 @@ def test_an_interrupted_fit_says_how_to_go_on(folder):
     import time
 
     command = [sys.executable, "-m", "gibbous", "fit", "problem.py", "-n", "1000",
-               "--steps", "400000", "--out", "long.gibbous"]  # fmt: skip
+               "--steps", "1000000", "--out", "long.gibbous"]  # fmt: skip
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     checkpoint = folder / "long.gibbous.checkpoint"
     deadline = time.monotonic() + 120
-    while not checkpoint.exists():  # written 10 seconds into training
+    while not checkpoint.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -235,7 +235,7 @@ def test_too_few_simulations_are_refused():
         gb.fit(METHOD, PRIOR, few, seed=0)
 
 
-def test_data_of_the_wrong_kind_are_refused():
+def test_data_of_the_wrong_kind_are_refused(unchecked):
     with pytest.raises(ConfigError, match=r"gb\.Simulations or a gb\.simulator"):
         gb.fit(METHOD, PRIOR, "sims", seed=0)  # type: ignore[arg-type]
 

@@ -20,8 +20,10 @@ import numpyro.distributions as dist
 
 from gibbous import tensors
 from gibbous.errors import ArtefactError
+from gibbous.estimators.base import AbstractEstimator
 from gibbous.history import History
 from gibbous.method import AbstractMethod, Spec
+from gibbous.nets.base import AbstractEmbedding
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Latent, Prior
 from gibbous.scaling import Standardizer
@@ -104,7 +106,7 @@ def describe(value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [describe(v) for v in value]
-    if isinstance(value, eqx.Module) and not jax.tree.leaves(eqx.filter(value, eqx.is_array)):
+    if isinstance(value, AbstractMethod | AbstractEmbedding | AbstractEstimator):
         inner = {f.name: describe(getattr(value, f.name)) for f in fields(value)}
         return {"type": type(value).__name__, "fields": inner}
     return {"type": "custom", "name": type(value).__name__}
@@ -151,6 +153,8 @@ def _describe_distribution(d: Any) -> dict[str, Any]:
                 arguments[name] = np.asarray(value, np.float64).tolist()
             except (TypeError, ValueError):
                 return custom
+    if "scale_tril" in arguments:  # the multivariate ones take one of three, and keep more
+        arguments = {k: v for k, v in arguments.items() if not k.endswith("_matrix")}
     described = {"type": type(d).__name__, "arguments": arguments}
     return described if _same(d, described) else custom
 
@@ -201,5 +205,5 @@ def _types_in(described: dict[str, Any]) -> set[str]:
 
 
 def _empty_scaler(shape: tuple[int, ...]) -> Standardizer:
-    one = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return Standardizer(one, one, one, one, one)  # type: ignore[arg-type]
+    zero = jnp.zeros(shape)
+    return Standardizer(zero, zero, zero, zero, zero)

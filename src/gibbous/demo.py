@@ -151,9 +151,7 @@ def _examples(config: DemoConfig, task: Task, posterior: Posterior, folder: Path
         draws = posterior.sample(x, 4_000, seed=config.seed)
         assert task.exact is not None
         reference = task.exact(x).sample(4_000, seed=config.seed)
-        corner = plots.corner(
-            draws, truth=truth, reference=reference, legend=("learnt", "exact")
-        )
+        corner = plots.corner(draws, truth=truth, reference=reference, legend=("learnt", "exact"))
         figures.append((
             f"Dataset {i + 1}: the learnt posterior (filled: 68 and 95%), the exact one (lines), "
             "and the true parameters.",

@@ -59,6 +59,7 @@ def load_problem(path: Path) -> Problem:
     """
     if not path.is_file():
         raise ProblemError(f"no problem file {path}")
+    path = path.resolve()  # as it stands in tracebacks
     spec = importlib.util.spec_from_file_location(f"problem_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ProblemError(f"{path} is not a Python file")

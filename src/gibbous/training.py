@@ -176,7 +176,7 @@ def train(
     if config.checkpoint is not None and Path(config.checkpoint).exists():
         state, log = _resume(Path(config.checkpoint), state, mark)
     running = _Clock(began, clock, log)
-    saved = time.perf_counter()
+    saved = -np.inf  # the first check writes one, whatever its hour
     try:
         with progress_bar("training", total, unit="steps", show=config.progress) as advance:
             advance(int(state.step))

@@ -20,6 +20,8 @@ S = 0.5
 V = np.linalg.inv(np.eye(2) + A.T @ A / S**2)
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
 CONFIG = gb.FitConfig(steps=2_500, progress=False)
+SMALL = gb.AutoregressiveSpline(layers=2, width=32)
+OPTIONS = {"NPE": {"estimator": SMALL, "members": 1}}  # quick to compile
 
 
 @gb.simulator
@@ -34,7 +36,7 @@ def sims():
 
 @pytest.fixture(scope="module", params=list(gb.METHODS))
 def method(request) -> AbstractMethod:
-    return gb.METHODS[request.param]()
+    return gb.METHODS[request.param](**OPTIONS.get(request.param, {}))
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def test_an_observation_far_from_all_simulations_gets_a_warning(posterior, sims)
         posterior.sample(sims.x[0], 10, seed=0)
 
 
-def test_bad_arguments_are_refused(posterior):
+def test_bad_arguments_are_refused(posterior, unchecked):
     with pytest.raises(SeedError, match="seed=0"):
         posterior.sample(X, 10, seed="zero")
     with pytest.raises(ConfigError, match="at least one draw"):
