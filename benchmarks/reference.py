@@ -69,7 +69,7 @@ def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method)
 
 def main() -> None:
     """Print one JSON line a fit."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="NPE against reference posteriors")
     parser.add_argument("task", choices=["two_moons", "linear_gaussian"])
     parser.add_argument("--simulations", type=int, nargs="+", default=[10_000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])

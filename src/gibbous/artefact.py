@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from numpyro.distributions import truncated
 
 from gibbous import tensors
 from gibbous.errors import ArtefactError
@@ -75,13 +76,13 @@ def load_posterior(
         raise ArtefactError(f"{path} was fitted with another method than {method!r}")
     event_shape, z_dim = tuple(header["event_shape"]), header["z_dim"]
 
-    def skeleton(pilot: Batch) -> Any:
+    def skeleton(method: AbstractMethod, pilot: Batch) -> Any:
         model = method.init(jax.random.key(0), Spec(pilot, header["n_simulations"]))
         return method.posterior(model, prior)
 
     # Shapes only: nothing is computed, and the arrays of the file take the place of the weights.
-    two_rows = Batch(*(jax.ShapeDtypeStruct((2, *s), jnp.float32) for s in ((z_dim,), event_shape)))
-    approximation = eqx.filter_eval_shape(skeleton, two_rows)
+    rows: Any = [jax.ShapeDtypeStruct((2, *s), jnp.float32) for s in ((z_dim,), event_shape)]
+    approximation = eqx.filter_eval_shape(skeleton, method, Batch(*rows))
     like = (approximation, _empty_scaler((z_dim,)), _empty_scaler(event_shape[-1:]))
     try:
         approximation, z_scaler, x_scaler = tensors.restore(like, arrays)
@@ -117,7 +118,7 @@ def _restore(value: Any, registry: Mapping[str, type], path: str | Path) -> Any:
         return tuple(_restore(v, registry, path) for v in value)
     if not isinstance(value, dict):
         return value
-    name = value.get("type")
+    name = str(value.get("type"))
     if name not in registry:
         raise ArtefactError(
             f"{path} holds a network that is not gibbous' own ({value.get('name', name)}); pass "
@@ -160,7 +161,7 @@ def _describe_distribution(d: Any) -> dict[str, Any]:
 
 
 def _class_of(name: str) -> type | None:
-    found = getattr(dist, name, None) or getattr(dist.truncated, name, None)
+    found = getattr(dist, name, None) or getattr(truncated, name, None)
     return found if isinstance(found, type) and issubclass(found, dist.Distribution) else None
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 import gibbous as gb
 from gibbous.compilation import keep_compilations
 from gibbous.demo import DemoConfig, run_demo
-from gibbous.errors import GibbousError, GibbousWarning, OutputExistsError
+from gibbous.errors import ConfigError, GibbousError, GibbousWarning, OutputExistsError
 from gibbous.problem import load_problem
 from gibbous.results import write_results
 
@@ -131,7 +131,7 @@ def fit(
 ) -> None:
     """Learn the posterior of a problem. After Ctrl-C, the same command goes on."""
     if sum((n is not None, data is not None, fresh)) > 1:
-        raise gb.errors.ConfigError("choose one of --simulations, --data and --fresh")
+        raise ConfigError("choose one of --simulations, --data and --fresh")
     _new(file, overwrite)
     p = load_problem(problem)
     if fresh:

@@ -24,9 +24,9 @@ class _Total:
 _total = _Total()
 
 
-def _listen(event: str, seconds: float, **_: object) -> None:
+def _listen(event: str, duration_secs: float, **_: str | int) -> None:
     if event in _STAGES:
-        _total.seconds += seconds
+        _total.seconds += duration_secs
         _total.count += event == _EVENT
 
 

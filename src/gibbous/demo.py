@@ -32,6 +32,7 @@ from gibbous.simulation.simulations import Simulations
 from gibbous.tasks import Task, double_moon
 from gibbous.training import FitConfig
 
+_STEPS = 10_000  # about two minutes on two cores
 _EXAMPLES = {  # three datasets to look at
     "fraction": np.array([0.5, 0.2, 0.85]),
     "log10_noise": np.array([-1.3, -3.0, -2.2]),
@@ -134,7 +135,7 @@ def run_demo(config: DemoConfig, folder: Path) -> Group:
 def _train(config: DemoConfig, task: Task) -> Posterior:
     if config.simulations is None:
         data = task.simulator
-        fit_config = FitConfig(steps=config.steps or 20_000, batch_size=64)
+        fit_config = FitConfig(steps=config.steps or _STEPS, batch_size=64, ema=0.998)
     else:
         data = simulate(task.prior, task.simulator, config.simulations, seed=config.seed)
         fit_config = FitConfig(steps=config.steps)

@@ -47,5 +47,6 @@ class History:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "History":
         """Undo `to_json`."""
-        known = {f.name: values[f.name] for f in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+        known: dict[str, Any] = {f.name: values[f.name] for f in fields(cls)}
+        known |= {name: tuple(v) for name, v in known.items() if isinstance(v, list)}
+        return cls(**known)

@@ -266,8 +266,8 @@ def _sample(prior: Prior, keys: Array) -> dict[str, Array]:
 
 
 @eqx.filter_jit
-def _log_prob(prior: Prior, theta: dict[str, Array]) -> Array:
-    def one(theta: dict[str, Array]) -> Array:
+def _log_prob(prior: Prior, theta: Theta) -> Array:
+    def one(theta: Theta) -> Array:
         total, inside = jnp.zeros(()), jnp.array(True)
         for name in prior.names:
             d = prior.distribution(name, theta)
@@ -298,8 +298,8 @@ def _with_reference(prior: Prior, theta: Theta) -> dict[str, Any]:
 
 
 @eqx.filter_jit
-def _unconstrain(prior: Prior, names: tuple[str, ...], theta: dict[str, Array]) -> Array:
-    def one(theta: dict[str, Array]) -> Array:
+def _unconstrain(prior: Prior, names: tuple[str, ...], theta: Theta) -> Array:
+    def one(theta: Theta) -> Array:
         full, parts = _with_reference(prior, theta), []
         for name in names:
             transform, real = _transform(prior, name, full)
@@ -331,8 +331,8 @@ def _constrain(prior: Prior, names: tuple[str, ...], u: Array) -> tuple[dict[str
 
 
 @eqx.filter_jit
-def _inside(prior: Prior, names: tuple[str, ...], theta: dict[str, Array]) -> Array:
-    def one(theta: dict[str, Array]) -> Array:
+def _inside(prior: Prior, names: tuple[str, ...], theta: Theta) -> Array:
+    def one(theta: Theta) -> Array:
         full = _with_reference(prior, theta)
         inside = [jnp.all(_support(prior.distribution(n, full))(full[n])) for n in names]
         return jnp.all(jnp.stack(inside))

@@ -194,8 +194,8 @@ class Layer(eqx.Module):
     def _parameters(self, v: Array, b: Array) -> Float[Array, "dim size"]:
         """Parameters of T for each coordinate; those of rank r see v of rank < r only."""
         ranks = np.asarray(self.ranks)
-        width = self.from_v[0].out_features
-        size = self.from_v[-1].out_features // len(ranks)
+        width = int(self.from_v[0].out_features)
+        size = int(self.from_v[-1].out_features) // len(ranks)
         hidden = np.arange(width) % (ranks.max() + 1)  # a unit of rank r sees v of rank < r
         v = jnp.clip(v, -_MAX_INPUT, _MAX_INPUT)
         h = _masked(self.from_v[0], ranks[None, :] < hidden[:, None], v) + self.from_b[0](b)
@@ -229,7 +229,7 @@ def _bounded_exp(s: Array) -> Array:
 
 
 def _masked(linear: eqx.nn.Linear, mask: np.ndarray, v: Array) -> Array:
-    return jnp.where(mask, linear.weight, 0.0) @ v + linear.bias
+    return jnp.where(mask, linear.weight, 0.0) @ v + jnp.asarray(linear.bias)
 
 
 def _transformer(

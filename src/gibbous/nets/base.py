@@ -9,7 +9,7 @@ begins, and sees some of the data, so that it can standardise what it computes) 
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -63,7 +63,7 @@ def activation(name: str) -> Callable[[Array], Array]:
     Raises:
         ConfigError: if there is none of that name.
     """
-    function = getattr(jax.nn, name, None) or getattr(jnp, name, None)
-    if not callable(function):
+    function: Any = getattr(jax.nn, name, getattr(jnp, name, None))
+    if function is None:
         raise ConfigError(f"expected the name of a function of jax.nn such as 'silu', got {name!r}")
     return function

@@ -110,7 +110,7 @@ class _DeepSet(eqx.Module):
         top, bottom = mean + sd * high, mean + sd * low
         s = [
             *(jnp.log(sd), jnp.arcsinh(mean / sd), jnp.arcsinh(mean), high, low),
-            *(jnp.log(jnp.maximum(v, 0.0) + 1e-6) for v in (high - low, high, -low)),
+            *(jnp.log(jnp.maximum(v, 0.0) + 1e-6) for v in (top - bottom, high - low, high, -low)),
             *(pooling.log_abs(top), pooling.log_abs(bottom)),
             *(jnp.arcsinh(top), jnp.arcsinh(bottom)),
             jnp.log1p(jnp.sum(mask))[None],

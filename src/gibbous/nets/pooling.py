@@ -62,7 +62,7 @@ POOLS: dict[str, Callable[[Array, Array, Array], Array]] = {
 
 def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
     """All products of at most `degree` coordinates, by degree: k = comb(d + degree, degree)."""
-    products = {(): jnp.ones(())}
+    products: dict[tuple[int, ...], Array] = {(): jnp.ones(())}
     for p in range(1, degree + 1):
         for c in combinations_with_replacement(range(len(u)), p):
             products[c] = products[c[:-1]] * u[c[-1]]

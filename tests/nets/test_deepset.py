@@ -1,0 +1,131 @@
+"""DeepSet and its pooling: order and padding do not matter, and nothing blows up."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gibbous as gb
+from gibbous.errors import ConfigError, ShapeError
+from gibbous.nets import pooling
+
+X = jax.random.normal(jax.random.key(0), (64, 30, 2)) * jnp.array([1.0, 5.0]) + 3.0
+POOLS = ["mean", "mean+std", "mean+max", "mean+std+max+min", "attention"]
+
+
+def build(**options):
+    return gb.DeepSet(**options).build(jax.random.key(1), X)
+
+
+@pytest.fixture(scope="module", params=POOLS)
+def net(request):
+    return build(pool=request.param)
+
+
+def test_the_order_of_points_does_not_matter(net):
+    order = jax.random.permutation(jax.random.key(2), 30)
+    np.testing.assert_allclose(net(X[0], None), net(X[0][order], None), rtol=2e-3, atol=2e-3)
+    assert not np.allclose(net(X[0], None), net(X[1], None), atol=0.1)
+
+
+def test_padded_points_never_count_whatever_they_hold(net):
+    mask = jnp.concatenate([jnp.ones(30), jnp.zeros(10)])
+    # Rounding of the QR in float32 is what is left; a point that counts changes far more.
+    for padding in (0.0, 1e6, jnp.nan):
+        padded = jnp.concatenate([X[0], jnp.full((10, 2), padding)])
+        np.testing.assert_allclose(net(padded, mask), net(X[0], None), rtol=2e-3, atol=2e-3)
+    counted = net(jnp.concatenate([X[0], jnp.full((10, 2), 9.0)]), jnp.ones(40))
+    assert not np.allclose(counted, net(X[0], None), atol=0.1)
+
+
+def test_the_number_of_points_is_an_input():
+    net = build(pool="mean", degree=0)
+    twice = jnp.concatenate([X[0], X[0]])
+    difference = np.abs(np.asarray(net(twice, None) - net(X[0], None)))
+    assert difference.max() > 0.1  # log n, standardised by its spread of 0 + 0.1
+    # The statistics that follow the learnt part agree but for log n, which is the last.
+    np.testing.assert_allclose(difference[32:-1], 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        jnp.zeros((30, 2)),
+        jnp.full((30, 2), 1e4),
+        X[0] * 1e-6,
+        X[0] * 1e6,
+        X[0][:1],
+        jnp.stack([X[0, :, 0], jnp.zeros(30)], axis=1),
+    ],
+    ids=["zeros", "constant", "tiny", "huge", "one point", "flat"],
+)
+def test_odd_sets_give_finite_values_and_gradients(x):
+    net = build()
+    value, gradient = jax.value_and_grad(lambda x: jnp.sum(net(x, None) ** 2))(x)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_an_empty_set_is_finite():
+    assert np.isfinite(build()(X[0], jnp.zeros(30))).all()
+
+
+@pytest.mark.parametrize(("d", "degree"), [(1, 4), (2, 4), (3, 4), (4, 3), (6, 2), (10, 1)])
+def test_the_degree_keeps_the_number_of_monomials_in_bounds(d, degree):
+    from gibbous.nets.deepset import _degree
+
+    assert _degree(d) == degree
+
+
+def test_wrong_datasets_and_poolings_are_refused(unchecked):
+    with pytest.raises(ShapeError, match=r"sets of points \[n, d\]"):
+        gb.DeepSet().build(jax.random.key(0), X[..., 0])
+    with pytest.raises(ConfigError, match=r"median.*mean"):
+        build(pool="mean+median")
+
+
+def ellipse(key, n, noise, axis):
+    """Points around an ellipse with half axes 1 and `axis`."""
+    key_phi, key_noise = jax.random.split(key)
+    phi = 2 * jnp.pi * jax.random.uniform(key_phi, (n,))
+    circle = jnp.stack([jnp.cos(phi), jnp.sin(phi)], axis=1)
+    circle += noise * jax.random.normal(key_noise, (n, 2))
+    return circle * jnp.array([1.0, axis])
+
+
+def residual(x):
+    """log of the last residual scale of the reweighted fit of degree 2: six columns each."""
+    return pooling.regression(x, 2, jnp.ones(len(x)))[11]
+
+
+def test_regression_measures_the_noise_around_a_curve():
+    keys = jax.random.split(jax.random.key(3), 50)
+
+    def mean_log(noise):
+        rows = jax.vmap(lambda k: residual(ellipse(k, 200, noise, 0.7)))(keys)
+        return float(jnp.mean(rows)), float(jnp.std(rows))
+
+    (low, spread), (high, _) = mean_log(1e-3), mean_log(1e-2)
+    # The reweighted residual is the distance to the curve, so log scales by log 10 with the noise.
+    # One set tells log sd to 1/sqrt(400) = 0.05 (194 degrees of freedom); 50 sets to 0.007.
+    assert abs((high - low) - np.log(10)) < 0.05
+    assert spread < 0.1
+    # Without structure there is nothing to find.
+    cloud = float(residual(jax.random.normal(jax.random.key(4), (200, 2))))
+    assert cloud > high + 2
+
+
+def test_regression_finds_the_coefficients_of_a_parabola():
+    u = jnp.linspace(-1, 1, 50)
+    x = jnp.stack([u, 0.3 + 2 * u**2], axis=1)  # columns 1, u, y, u^2, u y, y^2
+    r, _ = pooling._fit(jnp.stack([jnp.ones(50), u, u**2, x[:, 1]], axis=1), jnp.ones(50), 1e-6)
+    _, coefficients = pooling._fit(
+        jnp.stack([jnp.ones(50), u, u**2, x[:, 1]], axis=1), jnp.ones(50), 1e-6
+    )
+    np.testing.assert_allclose(coefficients, [0.3, 0.0, 2.0], atol=1e-4)
+    assert abs(float(r[-1, -1])) < 1e-5  # nothing is left over
+
+
+def test_monomials_are_all_products_up_to_the_degree():
+    m = pooling.monomials(jnp.array([2.0, 3.0]), 2)
+    np.testing.assert_array_equal(m, [1, 2, 3, 4, 6, 9])
