@@ -22,7 +22,7 @@ FLOORS = {
     **dict.fromkeys(["tensors", "prior", "nets/"], 1),
     "estimators/": 1.5,
     **dict.fromkeys(["simulation/", "posteriors/"], 2),
-    **dict.fromkeys(["method", "tasks/", "diagnostics/"], 3),
+    **dict.fromkeys(["checkpoint", "method", "tasks/", "diagnostics/"], 3),
     **dict.fromkeys(["training", "methods/", "artefact"], 4),
     **dict.fromkeys(["fit", "load", "plots/", "problem"], 5),
     "report/": 6,

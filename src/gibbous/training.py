@@ -8,8 +8,8 @@ loss of the averaged weights, keeps the best, saves a checkpoint and moves the p
 that a chunk needs is in `State`, so a run that was killed goes on to the same result.
 """
 
-import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ import optax
 import paramax
 from jaxtyping import Array
 
-from gibbous import tensors
+from gibbous import checkpoint
 from gibbous._types import Key
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
@@ -155,52 +155,91 @@ def train(
         TrainingError: if the loss is NaN, or the checkpoint belongs to another run.
         TrainingInterrupted: on Ctrl-C; the checkpoint, if one was asked for, is saved first.
     """
-    began, clock = time.perf_counter(), CompileClock()
+    clock = checkpoint.Clock(time.perf_counter(), CompileClock())
     key_init, key_run = jax.random.split(key)
+    static, state = _begin(method, spec, config, key_init)
+    shapes = [(v.shape, v.dtype) for v in jax.tree.leaves(spec.pilot)]
+    mark = checkpoint.fingerprint(method, shapes, static.config, fingerprint, key=key)
+    path = None if config.checkpoint is None else Path(config.checkpoint)
+    log = checkpoint.Log()
+    if path is not None and path.exists():
+        state, log = checkpoint.resume(path, state, mark)
+    before = log
+
+    def save(state: State, log: checkpoint.Log) -> None:
+        if path is not None:
+            checkpoint.save(path, state, clock.stop(log, before), mark)
+
+    def chunk(state: State) -> tuple[State, Array, Array]:
+        return _chunk(state, static, source, validation, key_run)
+
+    state, log = _loop(chunk, state, log, config, static, save)
+    if path is not None:
+        path.unlink(missing_ok=True)
+    log = clock.stop(log, before)
+    history = _history(log, state, static, spec, len(validation.z))
+    return eqx.combine(state.best, static.frozen), history
+
+
+def _begin(
+    method: AbstractMethod, spec: Spec, config: FitConfig, key: Key
+) -> tuple[_Static, State]:
     # Built under jit: eager building takes seconds, and equal recipes give equal static leaves, so
     # that a second fit of the same shape compiles nothing.
-    model = _build(method, key_init, spec)
-    weights, frozen = partition(model)
+    weights, frozen = partition(_build(method, key, spec))
     assert config.steps is not None  # resolved
-    assert config.batch_size is not None
     length = -(-config.steps // config.checks)
     total = length * -(-config.steps // length)
-    plain = replace(config, checkpoint=None, progress=True, patience=None, checkpoint_seconds=1.0)
+    # What has no part in the arithmetic must neither recompile it nor change its fingerprint.
+    plain = replace(config, checkpoint=None, progress=True, checkpoint_seconds=1.0)
     static = _Static(method, frozen, plain, total, length)
     state = State(
         weights, weights, weights, _optimiser(static).init(weights),
         jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
     )  # fmt: skip
-    log = _Log([], [], [], 0.0, 0.0, 0)
-    mark = _fingerprint(method, spec, plain, key, fingerprint)
-    if config.checkpoint is not None and Path(config.checkpoint).exists():
-        state, log = _resume(Path(config.checkpoint), state, mark)
-    running = _Clock(began, clock, log)
-    saved = -np.inf  # the first check writes one, whatever its hour
+    return static, state
+
+
+def _loop(
+    chunk: Callable[[State], tuple[State, Array, Array]],
+    state: State,
+    log: checkpoint.Log,
+    config: FitConfig,
+    static: _Static,
+    save: Callable[[State, checkpoint.Log], None],
+) -> tuple[State, checkpoint.Log]:
+    """Chunks until the steps are done or the validation loss is stale."""
+    compiles, total = CompileClock(), static.total_steps
+    saved = -np.inf  # the first check writes a checkpoint, whatever its hour
     try:
         with progress_bar("training", total, unit="steps", show=config.progress) as advance:
             advance(int(state.step))
             while int(state.step) < total and not _stale(state, config):
-                started, compiled = time.perf_counter(), clock.seconds
-                state, loss, val_loss = _chunk(state, static, source, validation, key_run)
+                started, compiled = time.perf_counter(), compiles.seconds
+                state, loss, val_loss = chunk(state)
                 loss, val_loss = float(loss), float(val_loss)
-                busy = time.perf_counter() - started - (clock.seconds - compiled)
+                busy = time.perf_counter() - started - (compiles.seconds - compiled)
                 log = log.add(int(state.step), loss, val_loss, busy)
                 _check(state, loss, val_loss)
+                speed = static.length / max(busy, 1e-9)
                 advance(
                     int(state.step),
-                    f"loss {loss:.3f}  val {val_loss:.3f}  {length / busy:,.0f} steps/s",
+                    f"loss {loss:.3f}  val {val_loss:.3f}  {speed:,.0f} steps/s",
                 )
-                due = time.perf_counter() - saved > config.checkpoint_seconds
-                if config.checkpoint is not None and due:
-                    _save(Path(config.checkpoint), state, running.stop(log), mark)
+                if time.perf_counter() - saved > config.checkpoint_seconds:
+                    save(state, log)
                     saved = time.perf_counter()
     except KeyboardInterrupt:
-        raise TrainingInterrupted(_interrupted(config, state, running.stop(log), mark)) from None
-    log = running.stop(log)
-    if config.checkpoint is not None:
-        Path(config.checkpoint).unlink(missing_ok=True)
-    history = History(
+        save(state, log)
+        raise TrainingInterrupted(_interrupted(config, int(state.step), total)) from None
+    return state, log
+
+
+def _history(
+    log: checkpoint.Log, state: State, static: _Static, spec: Spec, n_validation: int
+) -> History:
+    assert static.config.batch_size is not None  # resolved
+    return History(
         steps=tuple(log.steps),
         loss=tuple(log.loss),
         val_loss=tuple(log.val_loss),
@@ -208,13 +247,12 @@ def train(
         seconds=log.seconds,
         compile_seconds=log.compile_seconds,
         compilations=log.compilations,
-        steps_per_second=log.steps[-1] / log.busy,
-        stopped="finished" if int(state.step) >= total else "early",
+        steps_per_second=log.steps[-1] / max(log.busy, 1e-9),
+        stopped="finished" if int(state.step) >= static.total_steps else "early",
         n_train=spec.n_simulations,
-        n_validation=len(validation.z),
-        batch_size=config.batch_size,
+        n_validation=n_validation,
+        batch_size=static.config.batch_size,
     )
-    return eqx.combine(state.best, frozen), history
 
 
 def partition(model: Model) -> tuple[Any, Any]:
@@ -298,68 +336,8 @@ def _check(state: State, loss: float, val_loss: float) -> None:
         )
 
 
-# --- time and checkpoints -------------------------------------------------------------------------
-
-
-class _Log(NamedTuple):
-    """The history so far; it travels in the checkpoint."""
-
-    steps: list[int]
-    loss: list[float]
-    val_loss: list[float]
-    seconds: float
-    compile_seconds: float
-    compilations: int
-    busy: float = 0.0  # seconds spent in steps, compilation apart
-
-    def add(self, step: int, loss: float, val_loss: float, busy: float) -> "_Log":
-        return self._replace(
-            steps=[*self.steps, step],
-            loss=[*self.loss, loss],
-            val_loss=[*self.val_loss, val_loss],
-            busy=self.busy + busy,
-        )
-
-
-class _Clock(NamedTuple):
-    """Adds the time of this process to what a log had when the process began."""
-
-    began: float
-    compiles: CompileClock
-    before: _Log
-
-    def stop(self, log: _Log) -> _Log:
-        return log._replace(
-            seconds=self.before.seconds + time.perf_counter() - self.began,
-            compile_seconds=self.before.compile_seconds + self.compiles.seconds,
-            compilations=self.before.compilations + self.compiles.count,
-        )
-
-
-def _fingerprint(method: AbstractMethod, spec: Spec, config: FitConfig, key: Key, data: str) -> str:
-    shapes = [(v.shape, v.dtype) for v in jax.tree.leaves(spec.pilot)]
-    text = f"{method}{shapes}{config}{np.asarray(jax.random.key_data(key))}{data}"
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _save(path: Path, state: State, log: _Log, mark: str) -> None:
-    header = {"kind": "checkpoint", "fingerprint": mark, "log": log._asdict()}
-    tensors.write(path, tensors.flatten(state), header)
-
-
-def _resume(path: Path, like: State, mark: str) -> tuple[State, _Log]:
-    arrays, header = tensors.read(path, "checkpoint")
-    if header["fingerprint"] != mark:
-        raise TrainingError(
-            f"the checkpoint {path} belongs to another run (other data, method, seed or "
-            "FitConfig); remove it, or choose another file"
-        )
-    return tensors.restore(like, arrays), _Log(**header["log"])
-
-
-def _interrupted(config: FitConfig, state: State, log: _Log, mark: str) -> str:
-    at = f"training was interrupted at step {int(state.step):,} of {config.steps:,}"
+def _interrupted(config: FitConfig, step: int, total: int) -> str:
+    at = f"training was interrupted at step {step:,} of {total:,}"
     if config.checkpoint is None:
         return f"{at}; nothing was saved. FitConfig(checkpoint=...) makes a run resumable."
-    _save(Path(config.checkpoint), state, log, mark)
     return f"{at}; it goes on from {config.checkpoint} when the same command or call is run again."
