@@ -32,8 +32,8 @@ class NPE(AbstractMethod):
         embedding: recipe or network from a dataset to a vector. `gb.DeepSet()` for sets of points
             [n, d]; vectors go in as they are (`gb.Identity()`) unless told otherwise.
         estimator: recipe of the conditional density.
-        members: size of the ensemble of densities behind the embedding; None makes it 4 for up to
-            20,000 simulations, where overfitting is what is left to gain, and 1 otherwise.
+        members: size of the ensemble of densities behind the embedding; None makes it 4 for fewer
+            than 5,000 simulations, which a single network overfits, and 1 otherwise.
     """
 
     embedding: AbstractEmbedding | Embedding | None = None
@@ -74,4 +74,4 @@ class NPE(AbstractMethod):
 
 
 def _members(n_simulations: int | None) -> int:
-    return 4 if n_simulations is not None and n_simulations <= 20_000 else 1
+    return 4 if n_simulations is not None and n_simulations < 5_000 else 1
