@@ -55,7 +55,7 @@ def main() -> None:
     if args.what == "estimators":
         cases, config = estimators(args.simulations), gb.FitConfig(progress=False)
     else:
-        config = gb.FitConfig(steps=args.steps, batch_size=64, ema=0.998, progress=False)
+        config = gb.FitConfig(steps=args.steps, batch_size=64, progress=False)
         cases = embeddings()
     for name, method, task, n in cases:
         data = task.simulator

@@ -135,7 +135,7 @@ def run_demo(config: DemoConfig, folder: Path) -> Group:
 def _train(config: DemoConfig, task: Task) -> Posterior:
     if config.simulations is None:
         data = task.simulator
-        fit_config = FitConfig(steps=config.steps or _STEPS, batch_size=64, ema=0.998)
+        fit_config = FitConfig(steps=config.steps or _STEPS, batch_size=64)
     else:
         data = simulate(task.prior, task.simulator, config.simulations, seed=config.seed)
         fit_config = FitConfig(steps=config.steps)

@@ -2,7 +2,8 @@
 
     w <- AdamW(w, clip(grad mean_i loss_i(w)), lr(step)),      ema <- d ema + (1 - d) w,
 
-with warm-up and cosine decay of the learning rate (Loshchilov & Hutter 2019, arXiv 1711.05101).
+with warm-up, then a decay of the learning rate as the square of a cosine ramp (after Loshchilov &
+Hutter 2017, arXiv 1608.03983; AdamW is theirs too, 2019, arXiv 1711.05101).
 Steps run in chunks, each one jitted `lax.scan`; between chunks the host looks at the validation
 loss of the averaged weights, keeps the best, saves a checkpoint and moves the progress bar. All
 that a chunk needs is in `State`, so a run that was killed goes on to the same result.
@@ -40,7 +41,8 @@ class FitConfig:
         steps: at most this many; None lets the number of simulations decide.
         batch_size: rows a step; None lets the number of simulations decide.
         learning_rate: peak of the schedule.
-        warmup: share of the steps in which the rate climbs to its peak; a cosine takes it to zero.
+        warmup: share of the steps in which the rate climbs to its peak; a squared cosine takes it
+            to zero.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         ema: decay of the average over weights, with which everything is evaluated.
@@ -274,6 +276,7 @@ def _optimiser(static: _Static) -> optax.GradientTransformation:
         peak_value=config.learning_rate,
         warmup_steps=max(1, int(config.warmup * static.total_steps)),
         decay_steps=max(2, static.total_steps),
+        exponent=2.0,  # long enough at small rates for widths to catch up with errors
     )
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip),
