@@ -18,7 +18,7 @@ import pytest
 import gibbous as gb
 from gibbous import training
 from gibbous.compilation import CompileClock
-from gibbous.errors import ConfigError, TrainingError
+from gibbous.errors import ConfigError, ParameterError, TrainingError
 from gibbous.method import AbstractMethod
 from gibbous.simulation.sources import Batch
 
@@ -252,3 +252,13 @@ def test_history_travels_as_json(sims):
     assert gb.History.from_json(history.to_json()) == history
     assert isinstance(history.steps, tuple)
     assert history.seconds >= history.compile_seconds
+
+
+def test_simulations_without_a_parameter_are_refused(sims):
+    other = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0), phase=dist.Normal(0.0, 1.0))
+    with pytest.raises(ParameterError, match=r"lack \['phase'\]"):
+        gb.fit(METHOD, other, sims, config=config(), seed=0)
+    few = config(steps=20, checks=2)
+    assert gb.fit(METHOD, other, sims, parameters=("theta",), config=few, seed=0).names == (
+        "theta",
+    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from gibbous._types import Key, Seed, as_key
 from gibbous.artefact import recipe
-from gibbous.errors import ConfigError
+from gibbous.errors import ConfigError, ParameterError
 from gibbous.method import AbstractMethod, Spec
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Latent, Prior
@@ -99,6 +99,13 @@ def _from_simulations(
     config: FitConfig,
     key: Key,
 ) -> _Ready:
+    wanted = (parameters,) if isinstance(parameters, str) else parameters or prior.names
+    missing = sorted(set(wanted) - set(sims.theta))
+    if missing:
+        raise ParameterError(
+            f"these simulations hold {list(sims.theta)} and lack {missing}; simulate from this "
+            "prior, or name with parameters= what they hold"
+        )
     sims = sims.usable()
     held_out = min(max(1, round(config.validation * len(sims))), _MAX_VALIDATION)
     config = config.resolve(len(sims) - held_out)
@@ -107,7 +114,7 @@ def _from_simulations(
     latent = Latent.fit(prior, train_rows.theta, parameters)
     x_scaler = fit_x_scaler(train_rows.x)
     digest = hashlib.sha256(sims.x.tobytes())
-    for name in prior.names:
+    for name in sorted(sims.theta):
         digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
     assert config.batch_size is not None  # resolved
     rows = to_batch(train_rows, latent, x_scaler)

@@ -32,6 +32,8 @@ from gibbous.method import AbstractMethod, Ctx, Model, Spec
 from gibbous.progress import progress_bar
 from gibbous.simulation.sources import AbstractSource, Batch
 
+_EPOCHS = 70  # passes over stored simulations, where `steps` is left open
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -105,9 +107,6 @@ class FitConfig:
         batch_size = min(self.batch_size or by_size, n_train)
         steps = self.steps or int(np.clip(_EPOCHS * n_train // batch_size, 1_500, 20_000))
         return replace(self, steps=steps, batch_size=batch_size)
-
-
-_EPOCHS = 70
 
 
 class State(NamedTuple):

@@ -147,6 +147,7 @@ def test_a_handful_of_draws_and_constant_ones_can_be_drawn(n):
     x, y = normal(n)
     axes = corner({"x": x, "y": y, "c": np.full(n, 2.0)}, reference={"x": y, "y": x, "c": x})
     axes[0, 0].figure.canvas.draw()
+    assert all(np.isfinite(axes[i, i].get_xlim()).all() for i in range(3))
 
 
 def test_draws_that_are_not_finite_are_left_out_with_a_warning():

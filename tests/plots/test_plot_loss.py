@@ -52,3 +52,4 @@ def test_a_loss_that_is_not_finite_is_no_obstacle(value):
 def test_a_single_entry():
     ax = loss_curve(history(steps=(5,), loss=(1.0,), val_loss=(1.0,), best_step=5))
     ax.figure.canvas.draw()
+    assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all()

@@ -35,7 +35,6 @@ from gibbous.estimators.base import AbstractDensity, AbstractEstimator
 from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
 
-_MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
 # Under a narrow posterior a distant `a` is a v of 10^6. These bounds, which nothing near the bulk
 # reaches, keep exp(network(v)) and so log q finite there.
 _MAX_INPUT, _MAX_LAYER_LOG_SCALE = 20.0, 4.0
