@@ -172,13 +172,16 @@ def check_on(
     truth = np.concatenate([v.reshape(len(sims), -1) for v in inferred.values()], axis=1)
     rank = ranks(array, truth)
     u = pit(rank, draws)
+    # In float64, for a far draw of a heavy tail has no square in float32.
+    mean = array.mean(axis=1, dtype=np.float64)
+    sd = array.std(axis=1, ddof=1, dtype=np.float64)
     everything = set(posterior.names) == set(posterior.prior.names)
     return Report(
         labels=posterior.latent.labels,
         n_draws=draws,
         ranks=rank,
         ecdf=ecdf_band(u),
-        coverage=coverage(u, array.mean(axis=1), array.std(axis=1, ddof=1), truth),
+        coverage=coverage(u, mean, sd, truth),
         log_prob=np.asarray(posterior.log_prob(inferred, sims.x)),
         prior_log_prob=np.asarray(posterior.prior.log_prob(sims.theta)) if everything else None,
         history=posterior.history,
