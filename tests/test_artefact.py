@@ -12,7 +12,6 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import gibbous as gb
-from gibbous.artefact import _restore_prior, describe_prior
 from gibbous.errors import ArtefactError, OutputExistsError
 
 CONFIG = gb.FitConfig(steps=50, checks=2, progress=False)
@@ -172,7 +171,7 @@ def test_plain_distributions_travel():
         gamma=dist.Gamma(2.0, 3.0),
         rate=dist.Exponential(5.0),
     )
-    described = json.loads(json.dumps(describe_prior(prior)))
-    back = _restore_prior(described, "a file")
+    described = json.loads(json.dumps(prior.describe()))
+    back = gb.Prior.restore(described, "a file")
     theta = prior.sample(0, 20)
     np.testing.assert_allclose(back.log_prob(theta), prior.log_prob(theta), rtol=1e-4, atol=1e-4)

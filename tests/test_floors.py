@@ -12,6 +12,9 @@ ROOT = Path(gibbous.__file__).parent
 #   - scaling is on floor 0, since prior needs it; compilation, progress and history joined it.
 #   - tensors (floor 1) is the store below artefact: simulations are saved with it as well.
 #   - estimators stand half a floor above nets, from which they take activations.
+#   - latent, half of what prior was: the map to R^d. recipe and distributions: how values are
+#     written as JSON, which all that is saved needs.
+#   - samplers, the room below posteriors/mcmc: they know a density in R^d and nothing else.
 #   - tasks are above simulation, whose simulators they are.
 #   - fit and load are files of their own, so that training and artefact stay apart;
 #     problem, results: the command line in parts.
@@ -19,7 +22,8 @@ ROOT = Path(gibbous.__file__).parent
 #   - __init__ exports everything; cli is a user of it.
 FLOORS = {
     **dict.fromkeys(["_types", "errors", "scaling", "compilation", "progress", "history"], 0),
-    **dict.fromkeys(["tensors", "prior", "nets/"], 1),
+    **dict.fromkeys(["recipe", "distributions"], 0),
+    **dict.fromkeys(["tensors", "prior", "latent", "nets/", "samplers/"], 1),
     "estimators/": 1.5,
     **dict.fromkeys(["simulation/", "posteriors/"], 2),
     **dict.fromkeys(["checkpoint", "method", "tasks/", "diagnostics/"], 3),

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from gibbous.errors import ParameterError, PriorError, ShapeError
-from gibbous.prior import Latent, Prior
+from gibbous.latent import Latent
+from gibbous.prior import Prior
 
 N = 2_000
 FEW = 256  # as many as a prior draws to check itself: nothing to compile again

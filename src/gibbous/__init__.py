@@ -16,15 +16,24 @@ from importlib.metadata import version as _version
 from gibbous import diagnostics, plots, tasks
 from gibbous.check import Report, check
 from gibbous.errors import GibbousError, GibbousWarning, TrainingInterrupted
-from gibbous.estimators import ESTIMATORS, MDN, AutoregressiveSpline, CouplingSpline, RealNVP
+from gibbous.estimators import (
+    ESTIMATORS,
+    MDN,
+    AutoregressiveMixture,
+    AutoregressiveSpline,
+    Classifier,
+    CouplingSpline,
+    RealNVP,
+)
 from gibbous.fit import fit
 from gibbous.history import History
 from gibbous.load import load
-from gibbous.methods import METHODS, NPE
+from gibbous.methods import METHODS, NLE, NPE, NRE
 from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
+from gibbous.samplers import NUTS, SAMPLERS, SMC, NestedSlice
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator, simulator
@@ -38,8 +47,15 @@ __all__ = [
     "MDN",
     "METHODS",
     "MLP",
+    "NLE",
     "NPE",
+    "NRE",
+    "NUTS",
+    "SAMPLERS",
+    "SMC",
+    "AutoregressiveMixture",
     "AutoregressiveSpline",
+    "Classifier",
     "CouplingSpline",
     "DeepSet",
     "Draws",
@@ -48,6 +64,7 @@ __all__ = [
     "GibbousWarning",
     "History",
     "Identity",
+    "NestedSlice",
     "Posterior",
     "Prior",
     "RealNVP",

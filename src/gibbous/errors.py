@@ -18,7 +18,8 @@
 
     GibbousWarning (UserWarning)
     ├── SimulationWarning                     some rows failed and are left out
-    └── ObservationWarning                    an observation unlike anything simulated
+    ├── ObservationWarning                    an observation unlike anything simulated
+    └── SamplingWarning                       Markov chains that have not converged
 
 Each message says what was expected, what arrived, and how to mend it.
 """
@@ -86,3 +87,7 @@ class SimulationWarning(GibbousWarning):
 
 class ObservationWarning(GibbousWarning):
     """An observation that is unlike anything simulated."""
+
+
+class SamplingWarning(GibbousWarning):
+    """Markov chains that have not converged, or not reached the posterior."""

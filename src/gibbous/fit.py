@@ -6,12 +6,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gibbous._types import Key, Seed, as_key
+from gibbous._types import Key, Seed, Theta, as_key
 from gibbous.artefact import recipe
 from gibbous.errors import ConfigError, ParameterError
+from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Spec
 from gibbous.posteriors.posterior import Posterior
-from gibbous.prior import Latent, Prior
+from gibbous.prior import Prior
 from gibbous.scaling import Standardizer
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
@@ -21,6 +22,7 @@ from gibbous.simulation.sources import (
     Batch,
     Fresh,
     Resident,
+    check_continuous,
     fit_x_scaler,
     to_batch,
 )
@@ -43,7 +45,7 @@ def fit(
     """Learn the posterior.
 
     Args:
-        method: `gb.NPE(...)`.
+        method: `gb.NPE(...)`, `gb.NLE(...)` or `gb.NRE(...)`.
         prior: of all parameters that the simulator takes.
         data: simulations, or a JAX simulator, which is then run afresh at every step.
         parameters: those to infer; the others are nuisances, marginalised by being left out.
@@ -51,7 +53,9 @@ def fit(
         seed: an int or a JAX key.
 
     Raises:
-        ParameterError: if `parameters`, or those of the simulations, are not the prior's.
+        ParameterError: if `parameters`, or those of the simulations, are not the prior's, or not
+            of a kind that the method can infer.
+        ShapeError: if the datasets are not of a shape, or discrete, where the method cannot be.
         ConfigError: if the simulator is not a JAX one, or there are too few simulations.
         SimulationError: if all simulations failed.
         TrainingError: if the loss goes to NaN, or the checkpoint belongs to another run.
@@ -61,20 +65,22 @@ def fit(
         raise ConfigError(f"expected a method such as gb.NPE(), got {method!r}")
     key_data, key_train = jax.random.split(as_key(seed))
     if isinstance(data, Simulations):
-        ready = _from_simulations(prior, data, parameters, config, key_data)
+        ready = _from_simulations(method, prior, data, parameters, config, key_data)
     else:
-        ready = _from_simulator(prior, data, parameters, config, key_data)
+        ready = _from_simulator(method, prior, data, parameters, config, key_data)
     spec = Spec(ready.pilot, ready.n_train)
     model, history = train(
         method, spec, ready.source, ready.validation, ready.config, key_train, ready.fingerprint
     )
+    approximation = method.posterior(model, ready.latent)
+    shape = ready.event_shape
     return Posterior(
-        approximation=method.posterior(model, prior),
+        approximation=approximation,
         latent=ready.latent,
         x_scaler=ready.x_scaler,
-        event_shape=ready.event_shape,
+        event_shape=(None, *shape[1:]) if approximation.iid else shape,
         history=history,
-        recipe=recipe(method, prior, ready.latent.names, spec, history),
+        recipe=recipe(method, ready.latent, spec, history),
     )
 
 
@@ -92,7 +98,15 @@ class _Ready(NamedTuple):
     fingerprint: str
 
 
+def _latent(
+    method: AbstractMethod, prior: Prior, theta: Theta, parameters: tuple[str, ...] | None
+) -> Latent:
+    samples = not method.learns_posterior
+    return Latent.fit(prior, theta, parameters, discrete=samples, density=samples)
+
+
 def _from_simulations(
+    method: AbstractMethod,
     prior: Prior,
     sims: Simulations,
     parameters: tuple[str, ...] | None,
@@ -111,7 +125,9 @@ def _from_simulations(
     config = config.resolve(len(sims) - held_out)
     order = np.asarray(jax.random.permutation(key, len(sims)))
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
-    latent = Latent.fit(prior, train_rows.theta, parameters)
+    latent = _latent(method, prior, train_rows.theta, parameters)
+    if method.learns_data:
+        check_continuous(train_rows.x)
     x_scaler = fit_x_scaler(train_rows.x)
     digest = hashlib.sha256(sims.x.tobytes())
     for name in sorted(sims.theta):
@@ -132,6 +148,7 @@ def _from_simulations(
 
 
 def _from_simulator(
+    method: AbstractMethod,
     prior: Prior,
     simulator: Simulator,
     parameters: tuple[str, ...] | None,
@@ -151,7 +168,9 @@ def _from_simulator(
     key_scale, key_validation = jax.random.split(key)
     pilot = simulate(prior, simulator, _PILOT, seed=key_scale, progress=False).usable()
     held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()
-    latent = Latent.fit(prior, pilot.theta, parameters)
+    latent = _latent(method, prior, pilot.theta, parameters)
+    if method.learns_data:
+        check_continuous(pilot.x)
     x_scaler = fit_x_scaler(pilot.x)
     assert config.batch_size is not None  # resolved
     return _Ready(

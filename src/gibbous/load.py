@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from gibbous.artefact import load_posterior
-from gibbous.estimators import ESTIMATORS
+from gibbous.estimators import ESTIMATORS, Classifier
 from gibbous.method import AbstractMethod
 from gibbous.methods import METHODS
 from gibbous.nets import EMBEDDINGS
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
+from gibbous.samplers import SAMPLERS
+
+_REGISTRY = METHODS | EMBEDDINGS | ESTIMATORS | SAMPLERS | {"Classifier": Classifier}
 
 
 def load(
@@ -25,4 +28,4 @@ def load(
         ArtefactError: if the file is missing, cut short, changed, of a newer format, or needs a
             prior or a method that was not given.
     """
-    return load_posterior(path, METHODS | EMBEDDINGS | ESTIMATORS, prior=prior, method=method)
+    return load_posterior(path, _REGISTRY, prior=prior, method=method)

@@ -2,9 +2,10 @@
 
     init(key, spec)            -> model             weights for data like those in `spec`
     loss(model, batch, ctx)    -> [B]               minimised in the mean by the one training loop
-    posterior(model, prior)    -> AbstractPosterior over z
+    posterior(model, latent)   -> AbstractPosterior over z
 
 `batch.z` is always unconstrained and standardised, so no method can leak mass outside the prior.
+What a method asks of the problem it says in two constants, so that `gb.fit` can check beforehand.
 """
 
 from abc import abstractmethod
@@ -14,8 +15,9 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.latent import Latent
 from gibbous.posteriors.base import AbstractPosterior
-from gibbous.prior import Prior
+from gibbous.recipe import AbstractRecipe
 from gibbous.simulation.sources import Batch
 
 Model: TypeAlias = Any  # any tree of arrays and functions; its arrays are what is trained
@@ -46,8 +48,17 @@ class Ctx(NamedTuple):
     training: bool
 
 
-class AbstractMethod(eqx.Module):
-    """The contract of every method; `tests/contract` holds the laws that each one passes."""
+class AbstractMethod(AbstractRecipe):
+    """The contract of every method; `tests/contract` holds the laws that each one passes.
+
+    Constants:
+        learns_posterior: a density of the parameters, which must then be continuous. Otherwise a
+            likelihood or a ratio, with which the prior's density is needed when sampling.
+        learns_data: a density of the data, which must then be continuous too.
+    """
+
+    learns_posterior: eqx.AbstractClassVar[bool]
+    learns_data: eqx.AbstractClassVar[bool]
 
     @abstractmethod
     def init(self, key: Key, spec: Spec) -> Model:
@@ -62,5 +73,5 @@ class AbstractMethod(eqx.Module):
         """Loss of each row."""
 
     @abstractmethod
-    def posterior(self, model: Model, prior: Prior) -> AbstractPosterior:
-        """The posterior that a trained model stands for."""
+    def posterior(self, model: Model, latent: Latent) -> AbstractPosterior:
+        """The posterior that a trained model stands for; z is that of `latent`."""

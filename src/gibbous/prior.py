@@ -1,22 +1,18 @@
-"""Named priors, and the only road between the user's space and R^d.
+"""Named priors.
 
 A prior is an ordered product of (possibly conditional) densities
 
     p(theta) = prod_i p(theta_i | parents(theta_i)),       parents come earlier in the order.
 
-Each support has a bijection T from R^k (numpyro's `biject_to`), so that for u in R^d
-
-    theta = T(u),      log p_u(u) = log p(theta) + log |det dT/du|.
-
-Networks see neither theta nor u but the standardised z = S(u) of `Latent`; hence nothing that is
-learnt in z can put mass outside the prior's support, and no sampler has to reject.
-
-Shapes: u and z are [d]; theta is a dict of arrays, one per parameter, each with the parameter's own
-shape; public methods take and give a leading batch axis on all of them.
+Shapes: theta is a dict of arrays, one per parameter, each with the parameter's own shape; public
+methods take and give a leading batch axis on all of them.
 """
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -25,17 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
-from numpyro.distributions import biject_to
-from numpyro.distributions.transforms import Transform
 
+from gibbous import distributions
 from gibbous._types import Key, Seed, Theta, as_key
-from gibbous.errors import ParameterError, PriorError, ShapeError
-from gibbous.scaling import Standardizer
+from gibbous.errors import ArtefactError, ParameterError, PriorError, ShapeError
 
 Factor: TypeAlias = dist.Distribution | Callable[..., dist.Distribution]
 
-_FAR = 80.0  # exp(80) is finite in float32; beyond it a bounded support is reached anyway
 _PROBES = 256
+_MAX_CHOICES = 1024  # values of a discrete parameter that are listed
 
 
 class Prior:
@@ -62,6 +56,7 @@ class Prior:
     shapes: dict[str, tuple[int, ...]]
     factors: dict[str, Factor]
     parents: dict[str, tuple[str, ...]]
+    probe: dict[str, Array]
 
     def __init__(self, **parameters: Factor):
         if not parameters:
@@ -72,8 +67,8 @@ class Prior:
             name: _parents(name, factor, self.names[:i])
             for i, (name, factor) in enumerate(parameters.items())
         }
-        self._probe = self._check()
-        self.shapes = {name: value.shape[1:] for name, value in self._probe.items()}
+        self.probe = self._check()  # some draws, to learn shapes and supports from
+        self.shapes = {name: value.shape[1:] for name, value in self.probe.items()}
 
     def __repr__(self) -> str:
         inner = ", ".join(
@@ -86,6 +81,20 @@ class Prior:
     def dim(self) -> int:
         """Number of scalars in one draw."""
         return len(self.labels())
+
+    @property
+    def first(self) -> dict[str, Array]:
+        """One draw."""
+        return {name: value[0] for name, value in self.probe.items()}
+
+    @functools.cached_property
+    def choices(self) -> dict[str, np.ndarray | None]:
+        """All values [K, *shape] of each discrete parameter; None where they are too many."""
+        return {
+            name: _choices(self, name)
+            for name in self.names
+            if support(self.distribution(name, self.first)).is_discrete
+        }
 
     def labels(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
         """One label per scalar: `fraction`, or `slopes[0]`, `slopes[1]`, ... for vectors."""
@@ -112,7 +121,7 @@ class Prior:
         """
         values, batch = self.parse(theta)
         flat = {n: v.reshape(-1, *self.shapes[n]) for n, v in values.items()}
-        return _log_prob(self, flat).reshape(batch)
+        return log_density(self, self.names, flat).reshape(batch)
 
     def parse(
         self, theta: Theta | Array | np.ndarray, names: tuple[str, ...] | None = None
@@ -173,10 +182,29 @@ class Prior:
             factor = factor(**{p: theta[p] for p in self.parents[name]})
         return factor.to_event(len(factor.batch_shape))  # a batch shape is a vector value
 
+    def describe(self) -> dict[str, Any]:
+        """As JSON, "custom" for each parameter that is a callable or no plain distribution."""
+        return {name: distributions.describe(factor) for name, factor in self.factors.items()}
+
+    @classmethod
+    def restore(cls, described: Mapping[str, Any], path: str | Path) -> "Prior":
+        """The prior that `describe` wrote to the file at `path`.
+
+        Raises:
+            ArtefactError: if a parameter is "custom".
+        """
+        custom = [name for name, d in described.items() if distributions.is_custom(d)]
+        if custom:
+            raise ArtefactError(
+                f"the prior of {custom} in {path} is not made of plain numpyro distributions, so "
+                "it does not travel with the file; pass it: gb.load(path, prior=prior)"
+            )
+        return cls(**{name: distributions.restore(d) for name, d in described.items()})
+
     def _check(self) -> dict[str, Array]:
         try:
             probe = _sample(self, jax.random.split(jax.random.key(0), _PROBES))
-            log_prob = _log_prob(self, probe)
+            log_prob = log_density(self, self.names, probe)
         except NotImplementedError as error:
             raise PriorError(
                 f"{self!r} cannot be sampled, so it is not a normalisable prior: give each "
@@ -200,57 +228,6 @@ class Prior:
         return probe
 
 
-class Latent(eqx.Module):
-    """The space in which networks live: z = S(T^-1(theta)) in R^dim, for a subset of parameters.
-
-    Fields: `prior`; `names`, the parameters that are inferred (the others are nuisances);
-    `scaler`, the standardiser S of the unconstrained u.
-    """
-
-    prior: Prior = eqx.field(static=True)
-    names: tuple[str, ...] = eqx.field(static=True)
-    scaler: Standardizer
-
-    @classmethod
-    def fit(cls, prior: Prior, theta: Theta, names: tuple[str, ...] | None = None) -> "Latent":
-        """Standardise on `theta`, a dict of arrays [rows, *shape].
-
-        Raises:
-            ParameterError: if `names` are not the prior's, or the support of one depends on a
-                parameter that is left out.
-        """
-        names = _check_subset(prior, names)
-        values, _ = prior.parse({n: theta[n] for n in names}, names)
-        return cls(prior, names, Standardizer.fit(_unconstrain(prior, names, values)))
-
-    @property
-    def dim(self) -> int:
-        """Dimension of z."""
-        return self.scaler.loc.shape[0]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """One label per scalar of theta."""
-        return self.prior.labels(self.names)
-
-    def encode(self, theta: Theta) -> Float[Array, "n dim"]:
-        """theta (a dict of arrays [n, *shape]) -> z."""
-        return self.scaler.forward(
-            _unconstrain(self.prior, self.names, {n: jnp.asarray(theta[n]) for n in self.names})
-        )
-
-    def decode(self, z: Float[Array, "n dim"]) -> tuple[dict[str, Array], Float[Array, " n"]]:
-        """z -> theta and log |det d theta / d z|."""
-        u = self.scaler.inverse(z)
-        theta, log_det = _constrain(self.prior, self.names, u)
-        theta = {name: theta[name] for name in self.names}  # jit gives a dict back sorted
-        return theta, log_det - jnp.sum(self.scaler.log_det(u), axis=-1)
-
-    def inside(self, theta: Theta) -> Array:
-        """Which rows of theta lie in the support of the prior: bool [n]."""
-        return _inside(self.prior, self.names, {n: jnp.asarray(theta[n]) for n in self.names})
-
-
 # --- unbatched mathematics, vectorised once -------------------------------------------------------
 
 
@@ -266,13 +243,15 @@ def _sample(prior: Prior, keys: Array) -> dict[str, Array]:
 
 
 @eqx.filter_jit
-def _log_prob(prior: Prior, theta: Theta) -> Array:
+def log_density(prior: Prior, names: tuple[str, ...], theta: Theta) -> Array:
+    """Log density of the parameters `names`, which hold each other's parents; theta has rows."""
+
     def one(theta: Theta) -> Array:
         total, inside = jnp.zeros(()), jnp.array(True)
-        for name in prior.names:
+        for name in names:
             d = prior.distribution(name, theta)
             value = theta[name]
-            inside &= jnp.all(_support(d)(value))
+            inside &= jnp.all(support(d)(value))
             total += jnp.sum(d.log_prob(value))
         # One name outside of its support may make the density of its children NaN.
         return jnp.where(inside, total, -jnp.inf)
@@ -280,64 +259,26 @@ def _log_prob(prior: Prior, theta: Theta) -> Array:
     return jax.vmap(one)(theta)
 
 
-def _support(d: dist.Distribution) -> Any:
-    return d.support  # numpyro types it as optional
+def support(d: dist.Distribution) -> Any:
+    """Its support; numpyro types it as optional."""
+    return d.support
 
 
-def _transform(prior: Prior, name: str, theta: Theta) -> tuple[Transform, bool]:
-    """The bijection R^k -> support of `name`, and whether it is the identity."""
-    support = _support(prior.distribution(name, theta))
-    real = isinstance(getattr(support, "base_constraint", support), type(dist.constraints.real))
-    return biject_to(support), real
-
-
-def _with_reference(prior: Prior, theta: Theta) -> dict[str, Any]:
-    # A parameter left out may still be asked for by a child whose support it does not change
-    # (`_check_subset` made sure); any draw of it serves to build the bijection.
-    return {n: theta[n] if n in theta else prior._probe[n][0] for n in prior.names}
-
-
-@eqx.filter_jit
-def _unconstrain(prior: Prior, names: tuple[str, ...], theta: Theta) -> Array:
-    def one(theta: Theta) -> Array:
-        full, parts = _with_reference(prior, theta), []
-        for name in names:
-            transform, real = _transform(prior, name, full)
-            u = transform._inverse(full[name])  # public .inv builds and caches objects per call
-            # A draw that rounds onto its bound would be at infinity.
-            parts.append(jnp.ravel(u if real else jnp.clip(u, -_FAR, _FAR)))
-        return jnp.concatenate(parts)
-
-    return jax.vmap(one)(theta)
-
-
-@eqx.filter_jit
-def _constrain(prior: Prior, names: tuple[str, ...], u: Array) -> tuple[dict[str, Array], Array]:
-    def one(u: Array) -> tuple[dict[str, Array], Array]:
-        theta: dict[str, Array] = {}
-        log_det, start = jnp.zeros(()), 0
-        for name in names:
-            transform, real = _transform(prior, name, _with_reference(prior, theta))
-            shape = transform.inverse_shape(prior.shapes[name])
-            size = int(np.prod(shape))
-            part = u[start : start + size].reshape(shape)
-            part = part if real else jnp.clip(part, -_FAR, _FAR)
-            theta[name] = jnp.asarray(transform(part))
-            log_det += jnp.sum(transform.log_abs_det_jacobian(part, theta[name]))
-            start += size
-        return theta, log_det
-
-    return jax.vmap(one)(u)
-
-
-@eqx.filter_jit
-def _inside(prior: Prior, names: tuple[str, ...], theta: Theta) -> Array:
-    def one(theta: Theta) -> Array:
-        full = _with_reference(prior, theta)
-        inside = [jnp.all(_support(prior.distribution(n, full))(full[n])) for n in names]
-        return jnp.all(jnp.stack(inside))
-
-    return jax.vmap(one)(theta)
+def _choices(prior: Prior, name: str) -> np.ndarray | None:
+    """All values of a discrete parameter [K, *shape], or None if they are too many."""
+    factors = [prior.factors[name]]
+    if not isinstance(factors[0], dist.Distribution):  # its values must not depend on the parents
+        draws = [{p: prior.probe[p][i] for p in prior.parents[name]} for i in (0, 1)]
+        factors = [prior.factors[name](**draw) for draw in draws]  # type: ignore[operator]
+    try:
+        values = [np.unique(f.enumerate_support(expand=False)) for f in factors]  # type: ignore
+    except NotImplementedError:
+        return None
+    shape = prior.shapes[name]
+    size = int(np.prod(shape))
+    if not np.array_equal(values[0], values[-1]) or len(values[0]) ** size > _MAX_CHOICES:
+        return None
+    return np.array(list(itertools.product(values[0], repeat=size))).reshape(-1, *shape)
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -359,41 +300,6 @@ def _parents(name: str, factor: Factor, earlier: tuple[str, ...]) -> tuple[str, 
             f"defined before it: {list(earlier)}"
         )
     return parents
-
-
-def _check_subset(prior: Prior, names: tuple[str, ...] | None) -> tuple[str, ...]:
-    if names is None:
-        names = prior.names
-    if isinstance(names, str):
-        names = (names,)
-    unknown = [n for n in names if n not in prior.names]
-    if unknown or not names:
-        raise ParameterError(
-            f"cannot infer {unknown or 'no parameter at all'}; the prior has {list(prior.names)}"
-        )
-    names = tuple(n for n in prior.names if n in names)
-    first, second = ({n: v[i] for n, v in prior._probe.items()} for i in (0, 1))
-    for name in names:
-        draw = prior.distribution(name, first)
-        if _support(draw).is_discrete:
-            raise ParameterError(
-                f"{name!r} is discrete ({type(draw).__name__}), and a density in R^d needs "
-                "continuous parameters; leave it out of `parameters=` to marginalise it"
-            )
-        absent = [p for p in prior.parents[name] if p not in names]
-        if absent and not _same_support(draw, prior.distribution(name, second)):
-            raise ParameterError(
-                f"the support of {name!r} depends on {absent}: infer them together, "
-                f"parameters={tuple(n for n in prior.names if n in {*names, *absent})}"
-            )
-    return names
-
-
-def _same_support(a: dist.Distribution, b: dist.Distribution) -> bool:
-    ta, tb = biject_to(_support(a)), biject_to(_support(b))
-    probe = jnp.linspace(-1.0, 1.0, int(np.prod(ta.inverse_shape(a.event_shape))))
-    probe = probe.reshape(ta.inverse_shape(a.event_shape))
-    return bool(np.allclose(ta(probe), tb(probe)))
 
 
 def _labels(name: str, shape: tuple[int, ...]) -> list[str]:

@@ -52,6 +52,12 @@ class Standardizer(eqx.Module):
 
         return cls(f32(loc), f32(scale), f32(heavy), f32(v.min(axis=0)), f32(v.max(axis=0)))
 
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> "Standardizer":
+        """A placeholder of the given feature shape, whose arrays are still to come."""
+        zero = jnp.zeros(shape)
+        return cls(zero, zero, zero, zero, zero)
+
     def forward(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
         """Standardise `v` [..., *feature_shape]."""
         y = (v - self.loc) / self.scale

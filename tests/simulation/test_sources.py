@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from gibbous import Prior, Simulations, simulator
-from gibbous.prior import Latent
+from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import Batch, Fresh, Resident, fit_x_scaler, to_batch
 

@@ -10,6 +10,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.recipe import AbstractRecipe
 
 
 class AbstractDensity(eqx.Module):
@@ -28,8 +29,8 @@ class AbstractDensity(eqx.Module):
         """n draws given b."""
 
 
-class AbstractEstimator(eqx.Module):
-    """A recipe for a conditional density: sizes now, weights when there are data."""
+class AbstractEstimator(AbstractRecipe):
+    """A recipe for a conditional density."""
 
     @abstractmethod
     def build(

@@ -59,3 +59,16 @@ class _Ensemble(AbstractDensity):
             self.members, jax.random.split(key_members, self.size)
         )
         return jax.random.permutation(key_order, draws.reshape(-1, draws.shape[-1]))[:n]
+
+
+def members(size: int | None, n_simulations: int | None) -> int:
+    """`size`; None makes it 4 below 5,000 simulations, which a single network overfits, else 1."""
+    return size or (4 if n_simulations is not None and n_simulations < 5_000 else 1)
+
+
+def ensemble(
+    member: AbstractEstimator, size: int | None, n_simulations: int | None
+) -> AbstractEstimator:
+    """The recipe of one density, or of an ensemble of `members(size, n_simulations)`."""
+    size = members(size, n_simulations)
+    return member if size == 1 else Ensemble(member, size)

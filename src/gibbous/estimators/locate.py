@@ -51,7 +51,7 @@ class Locate(eqx.Module):
             correction,
             replace_fn=jnp.zeros_like,
         )
-        slope, intercept, log_error = _regress(a, b)
+        slope, intercept, log_error = robust_regression(a, b)
         linear = jnp.concatenate([slope, jnp.zeros((dim, cond_dim))])
         self.linear = jnp.tile(linear, (_EXPERTS, 1, 1))
         self.bias = jnp.tile(jnp.concatenate([intercept, log_error]), (_EXPERTS, 1))
@@ -63,7 +63,7 @@ class Locate(eqx.Module):
         return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
 
 
-def _regress(a: Array, b: Array) -> tuple[Array, Array, Array]:
+def robust_regression(a: Array, b: Array) -> tuple[Array, Array, Array]:
     """Robust ridge regression: slope [dim, cond], intercept [dim], log sd of residuals [dim]."""
     rows = jnp.concatenate([b, jnp.ones((len(b), 1))], axis=1)
     penalty = _RIDGE * jnp.eye(rows.shape[1]).at[-1, -1].set(1e-3)

@@ -9,19 +9,20 @@ is the posterior itself (Papamakarios & Murray 2016, arXiv 1605.06376; Greenberg
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
+from typing import ClassVar
+
 import jax
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.errors import ConfigError
 from gibbous.estimators.base import AbstractEstimator
-from gibbous.estimators.ensemble import Ensemble
+from gibbous.estimators.ensemble import ensemble
 from gibbous.estimators.flow import AutoregressiveSpline
+from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Ctx, Spec
 from gibbous.nets.base import AbstractEmbedding, Embedding, build_embedding
-from gibbous.nets.mlp import Identity
+from gibbous.nets.mlp import choose_embedding
 from gibbous.posteriors.direct import DirectPosterior
-from gibbous.prior import Prior
 from gibbous.simulation.sources import Batch
 
 
@@ -36,6 +37,9 @@ class NPE(AbstractMethod):
             than 5,000 simulations, which a single network overfits, and 1 otherwise.
     """
 
+    learns_posterior: ClassVar[bool] = True
+    learns_data: ClassVar[bool] = False
+
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: AbstractEstimator = AutoregressiveSpline()
     members: int | None = None
@@ -46,18 +50,10 @@ class NPE(AbstractMethod):
         Raises:
             ConfigError: if datasets are no vectors and no embedding was chosen.
         """
-        recipe = self.embedding
-        if recipe is None:
-            if spec.pilot.x.ndim != 2:
-                raise ConfigError(
-                    f"a dataset has shape {spec.pilot.x.shape[1:]}: say how to embed it, for a set "
-                    "of points [n, d] by embedding=gb.DeepSet()"
-                )
-            recipe = Identity()
         key_embedding, key_density = jax.random.split(key)
+        recipe = choose_embedding(self.embedding, spec.pilot.x)
         embedding, e = build_embedding(recipe, key_embedding, spec.pilot.x)
-        members = self.members or _members(spec.n_simulations)
-        estimator = Ensemble(self.estimator, members) if members > 1 else self.estimator
+        estimator = ensemble(self.estimator, self.members, spec.n_simulations)
         return DirectPosterior(embedding, estimator.build(key_density, spec.pilot.z, e))
 
     def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
@@ -68,10 +64,6 @@ class NPE(AbstractMethod):
 
         return jax.vmap(one)(batch.z, batch.x, batch.mask)
 
-    def posterior(self, model: DirectPosterior, prior: Prior) -> DirectPosterior:
+    def posterior(self, model: DirectPosterior, latent: Latent) -> DirectPosterior:
         """The model is the posterior."""
         return model
-
-
-def _members(n_simulations: int | None) -> int:
-    return 4 if n_simulations is not None and n_simulations < 5_000 else 1

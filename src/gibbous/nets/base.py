@@ -11,13 +11,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ConfigError, ShapeError
+from gibbous.recipe import AbstractRecipe
 
 
 @runtime_checkable
@@ -29,7 +29,7 @@ class Embedding(Protocol):
         ...
 
 
-class AbstractEmbedding(eqx.Module):
+class AbstractEmbedding(AbstractRecipe):
     """A recipe for an embedding: sizes now, weights when there are data."""
 
     @abstractmethod

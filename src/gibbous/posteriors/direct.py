@@ -1,11 +1,13 @@
 """A posterior that a network gives directly: q(z | e(x)), with e an embedding (NPE)."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.estimators.base import AbstractDensity
 from gibbous.nets.base import Embedding
 from gibbous.posteriors.base import AbstractPosterior
+from gibbous.samplers.base import Trace
 
 
 class DirectPosterior(AbstractPosterior):
@@ -14,14 +16,29 @@ class DirectPosterior(AbstractPosterior):
     embedding: Embedding
     density: AbstractDensity
 
+    @property
+    def direct(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def iid(self) -> bool:
+        """No: the embedding sees the dataset as a whole."""
+        return False
+
     def sample(
         self, key: Key, x: Float[Array, "..."], mask: Float[Array, " n"] | None, n: int
-    ) -> Float[Array, "{n} dim"]:
+    ) -> Trace:
         """Draw n values of z."""
-        return self.density.sample(key, self.embedding(x, mask), n)
+        z = self.density.sample(key, self.embedding(x, mask), n)
+        return Trace(z[None], jnp.zeros(()))
 
     def log_prob(
         self, z: Float[Array, " dim"], x: Float[Array, "..."], mask: Float[Array, " n"] | None
     ) -> Float[Array, ""]:
         """Log density of z."""
         return self.density.log_prob(z, self.embedding(x, mask))
+
+    def width(self, n: int) -> int:
+        """All of them."""
+        return n

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gibbous.errors import ParameterError, ShapeError
+from gibbous.posteriors.convergence import Diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +21,14 @@ class Draws:
     Args:
         values: per parameter an array [n, *shape], or [m, n, *shape] for a batch of m observations.
         n_batch: number of leading batch axes before the axis of draws (0 or 1).
+        chains: that the draws come from, in turns; 1 if they are independent.
+        diagnostics: of the chains; None for independent draws.
     """
 
     values: Mapping[str, np.ndarray]
     n_batch: int = 0
+    chains: int = 1
+    diagnostics: Diagnostics | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The draws of one parameter.
@@ -73,10 +78,14 @@ class Draws:
         """
         if self.n_batch == 0:
             raise ShapeError("these draws are for one observation; there is no batch to index")
-        return Draws({name: v[i] for name, v in self.values.items()})
+        values = {name: v[i] for name, v in self.values.items()}
+        found = self.diagnostics
+        return Draws(values, 0, self.chains, None if found is None else found.observation(i))
 
     def summary(self) -> "pd.DataFrame":
         """Mean, standard deviation and 2.5, 50, 97.5% quantiles of each scalar, as a table.
+
+        R-hat and effective sample sizes stand beside them where the draws are of chains.
 
         Raises:
             ShapeError: for a batch of observations (use `.observation(i).summary()`).
@@ -88,10 +97,13 @@ class Draws:
         low, median, high = np.quantile(a, [0.025, 0.5, 0.975], axis=0)
         columns = {"mean": a.mean(0), "sd": a.std(0, ddof=1)}
         columns |= {"q2.5": low, "median": median, "q97.5": high}
+        if self.diagnostics is not None:
+            names = ("rhat", "ess_bulk", "ess_tail")
+            columns |= {name: getattr(self.diagnostics, name) for name in names}
         return pd.DataFrame(columns, index=list(self.labels))
 
     def to_arviz(self) -> "xr.DataTree":
-        """An ArviZ DataTree with a group `posterior` (one chain).
+        """An ArviZ DataTree with a group `posterior`.
 
         Raises:
             ShapeError: for a batch of observations (use `.observation(i).to_arviz()`).
@@ -99,7 +111,13 @@ class Draws:
         import arviz_base
 
         self._single("to_arviz")
-        posterior: dict[str, Any] = {name: v[None] for name, v in self.values.items()}
+        length = len(self) // self.chains
+        posterior: dict[str, Any] = {
+            name: v[: self.chains * length]
+            .reshape(length, self.chains, *v.shape[1:])
+            .swapaxes(0, 1)
+            for name, v in self.values.items()
+        }
         return arviz_base.from_dict({"posterior": posterior})
 
     def _single(self, method: str) -> None:

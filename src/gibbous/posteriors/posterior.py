@@ -8,7 +8,7 @@ Work is cut into blocks of equal shape, so that memory stays bounded and few pro
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,18 +23,25 @@ from gibbous._types import Key, Seed, Theta, as_key
 from gibbous.errors import (
     ConfigError,
     ObservationError,
-    ObservationWarning,
     OutputExistsError,
+    SamplingWarning,
     ShapeError,
 )
+from gibbous.latent import Latent
+from gibbous.posteriors import observations
 from gibbous.posteriors.base import AbstractPosterior
+from gibbous.posteriors.convergence import Diagnostics
 from gibbous.posteriors.draws import Draws
-from gibbous.prior import Latent, Prior
+from gibbous.posteriors.mcmc import MCMCPosterior
+from gibbous.posteriors.observations import Observations
+from gibbous.prior import Prior
 from gibbous.progress import progress_bar
+from gibbous.recipe import describe
+from gibbous.samplers import AbstractSampler, Trace
 from gibbous.scaling import Standardizer
 
 _BLOCK = 2**14  # draws, or densities, computed at a time
-_FAR = 0.25  # an observation this far outside the training range, in units of it, gets a warning
+_POINTS = 256  # of an iid dataset, evaluated side by side: see mcmc.py
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,10 +49,10 @@ class Posterior:
     """What `gb.fit` returns.
 
     Args:
-        approximation: q(z | x), unbatched.
+        approximation: q(z | x), or likelihood times prior; unbatched.
         latent: the map between theta and z.
         x_scaler: the standardiser of datasets.
-        event_shape: shape of one dataset.
+        event_shape: shape of one dataset; None in it stands for any length.
         history: how the training went.
         recipe: what `save` writes besides the arrays, as plain JSON values.
     """
@@ -53,7 +60,7 @@ class Posterior:
     approximation: AbstractPosterior
     latent: Latent
     x_scaler: Standardizer
-    event_shape: tuple[int, ...]
+    event_shape: tuple[int | None, ...]
     history: Any
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,6 +77,8 @@ class Posterior:
         """The prior of all parameters, nuisances included."""
         return self.latent.prior
 
+    # --- draws and densities ----------------------------------------------------------------------
+
     def sample(self, x: Any, n: int = 1_000, *, seed: Seed, progress: bool = False) -> Draws:
         """Draw from the posterior.
 
@@ -84,45 +93,121 @@ class Posterior:
 
         Raises:
             ShapeError: if x has neither shape.
-            ObservationError: if x holds NaN or inf.
+            ObservationError: if x holds NaN or inf, is an empty set, or has no likelihood.
             ConfigError: if n is not positive.
+
+        Warns:
+            SamplingWarning: if Markov chains have not converged; `draws.diagnostics` has the whole.
         """
         if n < 1:
             raise ConfigError(f"expected at least one draw, got {n=}")
         key = as_key(seed)
-        x, batched = self._observations(x)
-        values = self._sample(key, x, n, progress)
-        theta = {name: v if batched else v[0] for name, v in values.items()}
-        return Draws(theta, int(batched))
+        observed = observations.parse(x, self.event_shape, self.x_scaler)
+        run = self._sample_blocks if self.approximation.direct else self._sample_chains
+        values, chains, found = run(key, observed, n, progress)
+        theta = {name: v if observed.batched else v[0] for name, v in values.items()}
+        if found is not None:
+            complaint = found.complaint(self.latent.labels)
+            if complaint:
+                warnings.warn(complaint, SamplingWarning, stacklevel=2)
+            found = found if observed.batched else found.observation(0)
+        return Draws(theta, int(observed.batched), chains, found)
 
-    def log_prob(self, theta: Theta | Any, x: Any) -> Float[np.ndarray, "*batch"]:
-        """Log density in the user's parameters; -inf outside the prior's support.
+    def log_prob(
+        self, theta: Theta | Any, x: Any, *, log_evidence: Any = None
+    ) -> Float[np.ndarray, "*batch"]:
+        """Log density in the user's parameters, in nats; -inf outside the prior's support.
+
+        Where a likelihood or a ratio was learnt it is not normalised (log prior + log likelihood)
+        unless `log_evidence` is given: that of `draws.diagnostics`, which SMC and nested sampling
+        compute. For discrete parameters it is their probability times the density of the others.
 
         Args:
             theta: a dict of arrays [*batch, *shape] of the inferred parameters, or one array
                 [*batch, dim] with columns in the order of `names`.
             x: one observation, or a batch as long as that of theta, paired row by row.
+            log_evidence: to subtract; one number, or one for each of a batch of observations.
 
         Raises:
             ShapeError: on shapes that do not fit, or batches of different lengths.
             ParameterError: on an unknown or a missing name.
-            ObservationError: if x holds NaN or inf.
+            ObservationError: if x holds NaN or inf, or is an empty set.
+            ConfigError: on a `log_evidence` for a posterior that is normalised already.
         """
-        values, batch = self.prior.parse(theta, self.names)
-        x, batched = self._observations(x)
-        if batched and batch not in ((), (len(x),)):
-            raise ShapeError(
-                f"a batch of theta {batch} cannot be paired row by row with a batch of "
-                f"{len(x)} observations"
-            )
-        if batched:
-            batch = (len(x),)
-        shapes = self.prior.shapes
-        flat = {
-            k: np.broadcast_to(v, batch + shapes[k]).reshape(-1, *shapes[k])
-            for k, v in values.items()
-        }
-        return self._log_prob(flat, x, batched).reshape(batch)
+        if log_evidence is not None and self.approximation.direct:
+            raise ConfigError("this posterior is normalised already: leave log_evidence out")
+        value = self._evaluate(theta, x, "posterior")
+        return value if log_evidence is None else value - np.asarray(log_evidence)
+
+    def log_likelihood(self, theta: Theta | Any, x: Any) -> Float[np.ndarray, "*batch"]:
+        """Learnt log p(x | theta) in nats and the user's units of x; a sum over iid points.
+
+        Arguments and errors are those of `log_prob`.
+
+        Raises:
+            ConfigError: if no likelihood was learnt (see `log_ratio` for NRE).
+        """
+        if not self._learnt(normalised=True):
+            raise ConfigError("no likelihood was learnt: only gb.NLE gives one")
+        return self._evaluate(theta, x, "likelihood")
+
+    def log_ratio(self, theta: Theta | Any, x: Any) -> Float[np.ndarray, "*batch"]:
+        """Learnt log p(x | theta) / p(x) in nats; a sum over iid points.
+
+        Arguments and errors are those of `log_prob`.
+
+        Raises:
+            ConfigError: if no ratio was learnt (see `log_likelihood` for NLE).
+        """
+        if not self._learnt(normalised=False):
+            raise ConfigError("no likelihood ratio was learnt: only gb.NRE gives one")
+        return self._evaluate(theta, x, "likelihood")
+
+    # --- the same network, otherwise used ---------------------------------------------------------
+
+    def with_sampler(self, sampler: AbstractSampler) -> "Posterior":
+        """The same posterior, drawn from by another sampler: gb.SMC, gb.NUTS or gb.NestedSlice.
+
+        Raises:
+            ConfigError: if this posterior needs no sampler.
+        """
+        approximation = replace(self._mcmc("a sampler"), sampler=sampler)
+        recipe = {**self.recipe, "sampler": describe(sampler)}
+        return replace(self, approximation=approximation, recipe=recipe)
+
+    def with_prior(self, prior: Prior) -> "Posterior":
+        """The posterior under another prior; nothing is simulated or trained again.
+
+        Args:
+            prior: of parameters with the same names and shapes, and inside of the region that the
+                simulations came from: the network knows nothing of any other.
+
+        Raises:
+            ConfigError: if the posterior itself was learnt (NPE), and with it the prior.
+            PriorError: if the new prior has other parameters, or reaches where nothing was
+                simulated.
+
+        Warns:
+            GibbousWarning: if more than 1% of its draws lie outside of what was simulated.
+        """
+        approximation = self._mcmc("another prior")
+        trained = approximation.trained or approximation.latent
+        latent = trained.under(prior)
+        approximation = replace(approximation, latent=latent, trained=trained)
+        recipe = {**self.recipe, "new_prior": prior.describe()}
+        return replace(self, approximation=approximation, latent=latent, recipe=recipe)
+
+    def _mcmc(self, what: str) -> MCMCPosterior:
+        if isinstance(self.approximation, MCMCPosterior):
+            return self.approximation
+        raise ConfigError(
+            f"{what} is for posteriors made of a likelihood (gb.NLE) or a ratio (gb.NRE); this one "
+            "was learnt as a whole, under its prior, and is drawn from directly"
+        )
+
+    def _learnt(self, normalised: bool) -> bool:
+        a = self.approximation
+        return isinstance(a, MCMCPosterior) and a.likelihood.normalised == normalised
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write to one file: arrays as safetensors, the rest as JSON; `gb.load` reads it.
@@ -132,70 +217,100 @@ class Posterior:
         """
         if Path(path).exists() and not overwrite:
             raise OutputExistsError(f"{path} exists; choose another name or pass overwrite=True")
-        arrays = tensors.flatten((self.approximation, self.latent.scaler, self.x_scaler))
+        arrays = tensors.flatten((self.approximation, self.latent, self.x_scaler))
         tensors.write(path, arrays, {"kind": "posterior", **self.recipe})
 
     # --- vectorised, once -------------------------------------------------------------------------
 
-    def _sample(self, key: Key, x: np.ndarray, n: int, progress: bool) -> dict[str, np.ndarray]:
-        # One job is `size` draws for one observation; `width` jobs run side by side.
+    def _sample_blocks(
+        self, key: Key, observed: Observations, n: int, progress: bool
+    ) -> tuple[dict[str, np.ndarray], int, None]:
+        """Independent draws: one job is `size` of them for one observation."""
         size = min(_power_of_two(n), _BLOCK)
         per_x = -(-n // size)
-        jobs = len(x) * per_x
-        width = min(_power_of_two(jobs), max(1, _BLOCK // size))
-        out: list[dict[str, np.ndarray]] = []
-        with progress_bar("sampling", jobs, unit="blocks", show=progress) as advance:
-            for start in range(0, jobs, width):
-                job = np.minimum(np.arange(start, start + width), jobs - 1)
-                theta = _sample_block(self._core, key, job, x[job // per_x], size)
-                out.append({k: np.asarray(v) for k, v in theta.items()})
-                advance(min(start + width, jobs))
-        return {
-            name: np.concatenate([part[name] for part in out])[: jobs * size].reshape(
-                len(x), per_x * size, *self.prior.shapes[name]
-            )[:, :n]
-            for name in self.names
-        }
+        jobs = len(observed.x) * per_x
+        theta, _ = self._run(key, observed, size, np.arange(jobs) // per_x, progress)
+        shape = (len(observed.x), per_x * size)
+        return {k: v.reshape(*shape, *v.shape[3:])[:, :n] for k, v in theta.items()}, 1, None
 
-    def _log_prob(self, theta: dict[str, np.ndarray], x: np.ndarray, paired: bool) -> np.ndarray:
-        n = len(next(iter(theta.values())))
-        size = min(_power_of_two(n), _BLOCK)
+    def _sample_chains(
+        self, key: Key, observed: Observations, n: int, progress: bool
+    ) -> tuple[dict[str, np.ndarray], int, Diagnostics]:
+        """Draws of chains: one job is all of them for one observation."""
+        theta, trace = self._run(key, observed, n, np.arange(len(observed.x)), progress)
+        if not trace.started.all():
+            raise ObservationError(
+                f"the likelihood of observation {int(np.argmin(trace.started))} is zero or not "
+                "finite at every draw of the prior that was tried: compare it with simulations, "
+                "for values that are wrong by orders of magnitude"
+            )
+        first = next(iter(theta.values()))
+        m, chains, length = first.shape[:3]
+        side = np.concatenate([v.reshape(m, chains, length, -1) for v in theta.values()], axis=-1)
+        constant = _evidence_units(self._core, observed.x, observed.mask)
+        found = Diagnostics.of(
+            side, trace.divergences, trace.finished, np.asarray(trace.log_evidence + constant)
+        )
+        # One draw of each chain after the other, so that any first n hold as many of each.
+        flat = {
+            k: v.swapaxes(1, 2).reshape(m, chains * length, *v.shape[3:])[:, :n]
+            for k, v in theta.items()
+        }
+        return flat, chains, found
+
+    def _run(
+        self, key: Key, observed: Observations, size: int, row: np.ndarray, progress: bool
+    ) -> tuple[dict[str, np.ndarray], Trace]:
+        """Jobs side by side, as many as fit: parameters [jobs, chains, draws, *shape], and traces.
+
+        row: the observation that each job is for.
+        """
+        points = min(observed.points, _POINTS) if observed.mask is not None else 1
+        fit = max(1, _BLOCK // (self.approximation.width(size) * points))
+        width = min(_power_of_two(len(row)), _power_of_two(fit + 1) // 2)
+        parts = []
+        with progress_bar("sampling", len(row), unit="blocks", show=progress) as advance:
+            for start in range(0, len(row), width):
+                job = np.minimum(np.arange(start, start + width), len(row) - 1)
+                mask = None if observed.mask is None else observed.mask[row[job]]
+                part = _sample_block(self._core, key, job, observed.x[row[job]], mask, size)
+                parts.append(jax.tree.map(np.asarray, part))
+                advance(min(start + width, len(row)))
+        theta, trace = jax.tree.map(lambda *v: np.concatenate(v)[: len(row)], *parts)
+        return {name: theta[name] for name in self.names}, trace  # jit gives a dict back sorted
+
+    def _evaluate(self, theta: Theta | Any, x: Any, what: str) -> np.ndarray:
+        """Log density of theta, or log likelihood of x, for parameters in the user's units."""
+        values, batch = self.prior.parse(theta, self.names)
+        observed = observations.parse(x, self.event_shape, self.x_scaler)
+        m = len(observed.x)
+        if observed.batched and batch not in ((), (m,)):
+            raise ShapeError(
+                f"a batch of theta {batch} cannot be paired row by row with a batch of "
+                f"{m} observations"
+            )
+        if observed.batched:
+            batch = (m,)
+        shapes = self.prior.shapes
+        flat = {
+            k: np.broadcast_to(v, batch + shapes[k]).reshape(-1, *shapes[k])
+            for k, v in values.items()
+        }
+        n = int(np.prod(batch))
+        points = 1 if observed.mask is None else min(observed.points, _POINTS)
+        size = min(_power_of_two(n), max(1, _BLOCK // _power_of_two(points)))
         out = []
         for start in range(0, n, size):
             row = np.minimum(np.arange(start, start + size), n - 1)
-            rows = {k: v[row] for k, v in theta.items()}
-            out.append(_log_prob_block(self._core, rows, x[row] if paired else x[0], paired))
-        return np.concatenate(out)[:n]
+            rows, which = {k: v[row] for k, v in flat.items()}, row if observed.batched else 0
+            mask = None if observed.mask is None else observed.mask[which]
+            block = observed.x[which], mask, observed.batched, what
+            out.append(np.asarray(_evaluate_block(self._core, rows, *block)))
+        return np.concatenate([np.zeros(0, np.float32), *out])[:n].reshape(batch)
 
     @property
     def _core(self) -> "_Core":
         return _Core(self.approximation, self.latent, self.x_scaler)
-
-    def _observations(self, x: Any) -> tuple[np.ndarray, bool]:
-        """Check observations; return them as [m, *event_shape], and whether m was given."""
-        x = np.asarray(x, np.float32)
-        batched = x.ndim == len(self.event_shape) + 1
-        if x.shape[batched:] != self.event_shape:
-            raise ShapeError(
-                f"expected one observation of shape {self.event_shape} or a batch "
-                f"[m, {', '.join(map(str, self.event_shape))}], got shape {x.shape}"
-            )
-        bad = int((~np.isfinite(x)).sum())
-        if bad:
-            raise ObservationError(
-                f"the observation holds {bad} NaN or infinite of {x.size} values; this posterior "
-                "was trained on complete datasets: remove or impute them"
-            )
-        excess = self.x_scaler.excess(x)
-        if excess > _FAR and not batched:
-            warnings.warn(
-                f"the observation lies {excess:.1f} times the whole training range outside of it; "
-                "networks extrapolate badly, so do not trust this posterior. Compare the "
-                "observation with simulations from the prior.",
-                ObservationWarning,
-                stacklevel=3,
-            )
-        return (x if batched else x[None]), batched
 
 
 class _Core(NamedTuple):
@@ -212,24 +327,59 @@ def _power_of_two(n: int) -> int:
 
 @eqx.filter_jit
 def _sample_block(
-    core: _Core, key: Key, job: np.ndarray | Array, x: np.ndarray | Array, size: int
-) -> dict[str, Array]:
+    core: _Core,
+    key: Key,
+    job: np.ndarray | Array,
+    x: np.ndarray | Array,
+    mask: np.ndarray | Array | None,
+    size: int,
+) -> tuple[dict[str, Array], Trace]:
+    """Parameters [jobs, chains, draws, *shape], and the traces without their z."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(job))
-    z = jax.vmap(lambda k, row: core.approximation.sample(k, row, None, size))(
-        keys, core.x_scaler.forward(jnp.asarray(x))
-    )
-    theta, _ = core.latent.decode(z.reshape(len(job) * size, -1))
-    return theta
+    x = core.x_scaler.forward(jnp.asarray(x))
+    trace = jax.vmap(
+        lambda k, row, m: core.approximation.sample(k, row, m, size),
+        in_axes=(0, 0, None if mask is None else 0),
+    )(keys, x, mask)
+    shape = trace.z.shape[:3]
+    theta, _ = core.latent.decode(trace.z.reshape(-1, trace.z.shape[-1]))
+    theta = {name: v.reshape(*shape, *v.shape[1:]) for name, v in theta.items()}
+    return theta, trace._replace(z=jnp.zeros((len(job), 0)))
 
 
 @eqx.filter_jit
-def _log_prob_block(
-    core: _Core, theta: dict[str, Any], x: np.ndarray | Array, paired: bool
+def _evaluate_block(
+    core: _Core,
+    theta: dict[str, Any],
+    x: np.ndarray | Array,
+    mask: np.ndarray | Array | None,
+    paired: bool,
+    what: str,
 ) -> Array:
     z = core.latent.encode(theta)
-    x = core.x_scaler.forward(jnp.asarray(x))
-    density = jax.vmap(
-        lambda z, x: core.approximation.log_prob(z, x, None), (0, 0 if paired else None)
-    )(z, x)
-    _, log_det = core.latent.decode(z)
-    return jnp.where(core.latent.inside(theta), density - log_det, -jnp.inf)
+    y = core.x_scaler.forward(jnp.asarray(x))
+    axes = (0, 0 if paired else None, 0 if paired and mask is not None else None)
+    if what == "likelihood":
+        assert isinstance(core.approximation, MCMCPosterior)
+        density = jax.vmap(core.approximation.log_likelihood, axes)(z, y, mask)
+    else:
+        density = jax.vmap(core.approximation.log_prob, axes)(z, y, mask)
+        density -= core.latent.decode(z)[1]
+    units = _units(core, jnp.asarray(x), mask, paired)
+    return jnp.where(core.latent.inside(theta), density + units, -jnp.inf)
+
+
+@eqx.filter_jit
+def _evidence_units(core: _Core, x: np.ndarray, mask: np.ndarray | None) -> Array:
+    return _units(core, jnp.asarray(x), mask, True)
+
+
+def _units(core: _Core, x: Array, mask: Any, batched: bool) -> Array:
+    """log |d x_standardised / d x|, which takes a density of x to the user's units."""
+    a = core.approximation
+    if not isinstance(a, MCMCPosterior) or not a.likelihood.normalised:
+        return jnp.zeros(())
+    each = core.x_scaler.log_det(x)
+    if mask is not None:
+        each = jnp.where(jnp.asarray(mask)[..., None] > 0, each, 0.0)
+    return jnp.sum(each, axis=tuple(range(int(batched), x.ndim)))

@@ -14,10 +14,13 @@ import numpy as np
 from jaxtyping import Array
 
 from gibbous._types import Key
-from gibbous.prior import Latent
+from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator
+
+_LOOK = 20_000  # rows looked at for discrete data
+_COMMON = 0.05  # share of them that may be of one value
 
 
 class Batch(NamedTuple):
@@ -89,7 +92,40 @@ def fit_x_scaler(x: np.ndarray) -> Standardizer:
     return Standardizer.fit(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))
 
 
+def check_continuous(x: np.ndarray) -> None:
+    """Whether data may have a density.
+
+    Raises:
+        ShapeError: if one value makes up more than 5% of some feature.
+    """
+    columns = x.reshape(-1, x.shape[-1])[:_LOOK]
+    for i, column in enumerate(columns.T):
+        value, count = np.unique(column, return_counts=True)
+        share, most = count.max() / len(column), value[count.argmax()]
+        if share > _COMMON and count.max() > 1:
+            raise ShapeError(
+                f"{share:.0%} of the simulated x[..., {i}] equal {most:g}: data that are discrete, "
+                "constant or piled up have no density, which gb.NLE learns. gb.NRE takes them; or "
+                "leave the feature out, or add uniform noise as wide as the spacing of its values"
+            )
+
+
 def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer) -> Batch:
     """All rows of `sims` as one batch, for `Resident` or for validation."""
     theta = {name: jnp.asarray(value) for name, value in sims.theta.items()}
     return Batch(latent.encode(theta), x_scaler.forward(jnp.asarray(sims.x)))
+
+
+def some_points(key: Key, batch: Batch, n: int) -> Batch:
+    """n points drawn from each set of a batch, without repeats; all if it has no more."""
+    if batch.x.shape[1] <= n:
+        return batch
+    keys = jax.random.split(key, len(batch.x))
+    choose = jax.vmap(lambda k: jax.random.choice(k, batch.x.shape[1], (n,), replace=False))
+    return batch._replace(x=jnp.take_along_axis(batch.x, choose(keys)[:, :, None], axis=1))
+
+
+def pairs(batch: Batch) -> tuple[Array, Array]:
+    """Each point of each set with the z of its set: z [B n, dim], x [B n, d]."""
+    n = batch.x.shape[1]
+    return jnp.repeat(batch.z, n, axis=0), batch.x.reshape(-1, batch.x.shape[2])

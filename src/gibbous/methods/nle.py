@@ -1,0 +1,100 @@
+"""Neural likelihood estimation.
+
+    loss(phi) = E_{p(theta, x)} [ -log q_phi(x | z) ],
+
+the forward Kullback-Leibler divergence to p(x | z), averaged over z, up to a constant; the posterior
+then is q(x_o | z) pi(z), to be sampled (Papamakarios et al. 2019, arXiv 1805.07226). For a dataset
+of independent points x = {x_1, ..., x_n} with one z,
+
+    log p(x | z) = sum_i log p(x_i | z):
+
+q is learnt of one point, and serves datasets of any size.
+
+Shapes: z [dim]; x [d], or [n, d] where points are iid.
+"""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+from gibbous.errors import ShapeError
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.ensemble import ensemble
+from gibbous.estimators.flow import AutoregressiveSpline
+from gibbous.latent import Latent
+from gibbous.method import AbstractMethod, Ctx, Spec
+from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
+from gibbous.samplers import SMC, AbstractSampler
+from gibbous.simulation.sources import Batch, pairs, some_points
+
+
+class NLE(AbstractMethod):
+    """Neural likelihood estimation: a network gives p(x | theta); the posterior is sampled.
+
+    Args:
+        estimator: recipe of the conditional density of x, or of one point.
+        iid: datasets are sets [n, d] of independent points, each of density p(point | theta).
+        points: drawn from each dataset at each step of training, where they are iid.
+        members: size of the ensemble; None makes it 4 for fewer than 5,000 simulations, else 1.
+        sampler: of the posterior: gb.SMC(), gb.NUTS() or gb.NestedSlice().
+    """
+
+    learns_posterior: ClassVar[bool] = False
+    learns_data: ClassVar[bool] = True
+
+    estimator: AbstractEstimator = AutoregressiveSpline()
+    iid: bool = False
+    points: int = 16
+    members: int | None = None
+    sampler: AbstractSampler = SMC()
+
+    def init(self, key: Key, spec: Spec) -> AbstractDensity:
+        """Make the density.
+
+        Raises:
+            ShapeError: if datasets are no vectors, or no sets of points where they are iid.
+        """
+        x = spec.pilot.x
+        if x.ndim != (3 if self.iid else 2):
+            raise ShapeError(
+                f"expected datasets that are {'sets of points [n, d]' if self.iid else 'vectors'}, "
+                f"got shape {x.shape[1:]}. gb.NLE(iid=True) learns p(point | theta) of sets [n, d] "
+                "of independent points; for images and series use gb.NRE or gb.NPE with an "
+                "embedding, or simulate summaries"
+            )
+        z, x = pairs(spec.pilot) if self.iid else (spec.pilot.z, x)
+        return ensemble(self.estimator, self.members, spec.n_simulations).build(key, x, z)
+
+    def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
+        """-log q(x | z) of each row, or its mean over some points of it."""
+        if not self.iid:
+            return jax.vmap(model.loss)(batch.x, batch.z)
+        z, x = pairs(some_points(ctx.key, batch, self.points))
+        return jax.vmap(model.loss)(x, z).reshape(len(batch.z), -1).mean(axis=1)
+
+    def posterior(self, model: AbstractDensity, latent: Latent) -> MCMCPosterior:
+        """The density as a function of z, times the prior."""
+        return MCMCPosterior(Likelihood(model, self.iid), latent, self.sampler)
+
+
+class Likelihood(AbstractLikelihood):
+    """q(x | z), x a vector."""
+
+    density: AbstractDensity
+    iid: bool = eqx.field(static=True)
+
+    @property
+    def normalised(self) -> bool:
+        """A density of x."""
+        return True
+
+    def summarise(self, x: Float[Array, " d"], mask: Array | None) -> Float[Array, " d"]:
+        """x itself."""
+        return x
+
+    def log_prob(self, z: Float[Array, " dim"], e: Float[Array, " d"]) -> Float[Array, ""]:
+        """log q(x | z)."""
+        return self.density.log_prob(e, z)

@@ -1,0 +1,86 @@
+"""What a sampler is: a density in R^d, known up to a constant, in; draws and evidence for them out.
+
+    p(z) = pi(z) L(z) / Z,      Z = int pi(z) L(z) dz,      L(z) = prod_{i <= n} L_i(z).
+
+A sampler is a value with one pure function, written for one density; the posterior vectorises it
+over observations. It knows no parameters' names, no bounds (there are none in R^d) and no networks.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from gibbous._types import Key
+from gibbous.recipe import AbstractRecipe
+
+
+class Target(NamedTuple):
+    """The density, in parts.
+
+    log_prior: log pi of one z [d], normalised. draw_prior: (key, n) -> z [n, d].
+    log_likelihood: sum of log L_i over points start <= i < stop of one z [d], always finite.
+    stages: numbers of points m_1 < m_2 < ... < n after which a sampler may pause.
+    """
+
+    log_prior: Callable[[Array], Array]
+    draw_prior: Callable[[Key, int], Array]
+    log_likelihood: Callable[[Array, int, int], Array]
+    stages: tuple[int, ...]
+
+    def log_prob(self, z: Float[Array, " d"]) -> Float[Array, ""]:
+        """log pi(z) + log L(z)."""
+        return self.log_prior(z) + self.log_likelihood(z, 0, self.stages[-1])
+
+
+class Trace(NamedTuple):
+    """Draws, and what is needed to judge them.
+
+    z: [chains, draws, d]; draws of different chains are independent of each other.
+    log_evidence: log Z in nats, NaN where it was not computed. divergences: how often a trajectory
+    left the density (NUTS). finished: whether the sampler arrived. started: whether the density was
+    finite anywhere to begin with.
+    """
+
+    z: Float[Array, "chains draws d"]
+    log_evidence: Float[Array, ""]
+    divergences: Int[Array, ""] | int = 0
+    finished: Bool[Array, ""] | bool = True
+    started: Bool[Array, ""] | bool = True
+
+
+class AbstractSampler(AbstractRecipe):
+    """A recipe for draws from a `Target`."""
+
+    @abstractmethod
+    def sample(self, key: Key, target: Target, n: int) -> Trace:
+        """At least n draws, over all chains."""
+
+    @abstractmethod
+    def width(self, n: int) -> int:
+        """How many densities it evaluates side by side for n draws: the measure of its memory."""
+
+
+def share(n: int, chains: int) -> int:
+    """Draws that each chain makes for n in all."""
+    return -(-n // chains)
+
+
+def covariance_root(z: Float[Array, "n d"], weights: Float[Array, " n"]) -> Float[Array, "d d"]:
+    """Cholesky factor of the weighted covariance, kept positive by a little of its diagonal."""
+    centred = z - weights @ z
+    covariance = (centred.T * weights) @ centred
+    return jnp.linalg.cholesky(covariance + jnp.diag(1e-6 * jnp.diag(covariance) + 1e-12))
+
+
+def resample_starts(key: Key, target: Target, candidates: int, n: int) -> Float[Array, "n d"]:
+    """n draws of the prior, chosen among more by their likelihoods (importance resampling)."""
+    key_prior, key_choice = jax.random.split(key)
+    z = target.draw_prior(key_prior, candidates)
+    log_w = jax.lax.map(
+        lambda row: target.log_likelihood(row, 0, target.stages[-1]), z, batch_size=256
+    )
+    return z[jax.random.categorical(key_choice, log_w, shape=(n,))]
