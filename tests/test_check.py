@@ -11,6 +11,7 @@ import pytest
 import gibbous as gb
 from gibbous.errors import ConfigError, OutputExistsError
 from gibbous.posteriors.base import AbstractPosterior
+from gibbous.samplers.base import Trace
 
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
 
@@ -26,11 +27,22 @@ class Exact(AbstractPosterior):
     factor: float = 1.0
     shift: float = 0.0
 
+    @property
+    def direct(self):
+        return True
+
+    @property
+    def iid(self):
+        return False
+
+    def width(self, n):
+        return n
+
     def _normal(self, x):
         return dist.Normal(x / 2 + self.shift, self.factor * jnp.sqrt(0.5))
 
     def sample(self, key, x, mask, n):
-        return self._normal(x).sample(key, (n,))
+        return Trace(self._normal(x).sample(key, (n,))[None], jnp.zeros(()))
 
     def log_prob(self, z, x, mask):
         return self._normal(x).log_prob(z).sum()

@@ -19,8 +19,9 @@ REPOSITORY = Path(__file__).parents[1]
 
 # DESIGN, section 2; the other methods join as they are built.
 PROMISED = {
-    "Prior", "simulator", "simulate", "Simulations", "Simulator", "fit", "NPE", "DeepSet",
-    "Posterior", "Draws", "FitConfig", "check", "load", "METHODS",
+    "Prior", "simulator", "simulate", "Simulations", "Simulator", "fit", "NPE", "NLE", "NRE",
+    "DeepSet", "Posterior", "Draws", "FitConfig", "check", "load", "METHODS", "SMC", "NUTS",
+    "NestedSlice", "SAMPLERS",
 }  # fmt: skip
 
 
@@ -44,7 +45,8 @@ def test_methods_are_named_after_their_class():
     assert all(
         name == cls.__name__.lower() or name == cls.__name__ for name, cls in gb.METHODS.items()
     )
-    assert gb.NPE in gb.METHODS.values()
+    assert {gb.NPE, gb.NLE, gb.NRE} <= set(gb.METHODS.values())
+    assert {"SMC": gb.SMC, "NUTS": gb.NUTS, "NestedSlice": gb.NestedSlice} == gb.SAMPLERS
 
 
 def _undocumented(name: str, thing: object) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -204,6 +205,9 @@ def test_a_checkpoint_of_another_run_is_refused(sims, tmp_path, monkeypatch):
 
 class _Broken(AbstractMethod):
     """A method whose loss is NaN."""
+
+    learns_posterior: ClassVar[bool] = True
+    learns_data: ClassVar[bool] = False
 
     def init(self, key, spec):
         return jnp.ones(())

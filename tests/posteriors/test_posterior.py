@@ -139,7 +139,7 @@ def test_nuisances_are_marginalised_by_being_left_out(sims):
 
 
 def test_an_observation_of_the_wrong_shape_is_refused(posterior):
-    with pytest.raises(ShapeError, match=r"shape \(2,\) or a batch \[m, 2\], got shape \(3,\)"):
+    with pytest.raises(ShapeError, match=r"shape \[2\] or a batch \[m, 2\], got shape \(3,\)"):
         posterior.sample(np.zeros(3), 10, seed=0)
     with pytest.raises(ShapeError, match="paired row by row"):
         posterior.log_prob(np.zeros((3, 2)) + 0.5, np.zeros((2, 2)))
