@@ -1,0 +1,226 @@
+"""The road to R^d and back: bijections against their derivatives, discrete values as columns."""
+
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+from gibbous.errors import ParameterError
+from gibbous.latent import Latent
+from gibbous.prior import Prior
+
+N = 2_000
+FEW = 256  # as many as a prior draws to check itself: nothing to compile again
+
+
+@pytest.fixture(scope="module")
+def prior():
+    """Scalars, a vector, a conditional scale, a conditional support."""
+    return Prior(
+        fraction=dist.Beta(2.0, 3.0),
+        scale=dist.LogNormal(0.5, 0.3),
+        noise=lambda scale: dist.HalfNormal(scale),
+        slopes=dist.Normal(jnp.array([0.0, 1.0, 2.0]), 0.5),
+        top=lambda fraction: dist.Uniform(fraction, 2.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def theta(prior):
+    return prior.sample(0, N)
+
+
+@pytest.fixture(scope="module")
+def latent(prior, theta):
+    return Latent.fit(prior, theta)
+
+
+# --- the bijection --------------------------------------------------------------------------------
+
+
+def test_z_is_standardised(latent, theta):
+    z = np.asarray(latent.encode(theta))
+    assert z.shape == (N, latent.dim) == (N, 7)
+    assert latent.labels == latent.prior.labels()
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(z.std(0), 1, atol=1e-4)
+
+
+def test_decode_undoes_encode(latent, theta):
+    back, _ = latent.decode(latent.encode(theta))
+    assert list(back) == list(latent.names)
+    for name, value in theta.items():
+        np.testing.assert_allclose(back[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_log_det_is_that_of_the_jacobian(latent, theta):
+    z = latent.encode({n: v[:20] for n, v in theta.items()})
+
+    def flat(z):
+        theta, _ = latent.decode(z[None])
+        return jnp.concatenate([jnp.ravel(v) for v in theta.values()])
+
+    _, got = latent.decode(z)
+    want = np.linalg.slogdet(np.asarray(jax.jit(jax.vmap(jax.jacfwd(flat)))(z), np.float64))[1]
+    np.testing.assert_allclose(got, want, atol=1e-3)
+    assert not np.allclose(want, 0, atol=0.5)  # forgetting it would show
+    # as would forgetting the standardiser's share
+    share = np.asarray(jnp.sum(latent.scaler.log_det(latent.scaler.inverse(z)), axis=-1))
+    assert np.abs(share).min() > 0.5
+
+
+def _mass(prior, half_width, n=4_001):
+    """Integral of p(theta(z)) |d theta / d z| over z, and the same without the Jacobian."""
+    latent = Latent.fit(prior, prior.sample(0, FEW))
+    axis = jnp.linspace(-half_width, half_width, n)
+    z = jnp.stack(jnp.meshgrid(*[axis] * latent.dim, indexing="ij"), -1).reshape(-1, latent.dim)
+    theta, log_det = latent.decode(z)
+    cell = (2 * half_width / (n - 1)) ** latent.dim
+    density = prior.log_prob(theta).astype(float)
+    return np.exp(np.asarray(density + log_det, np.float64)).sum() * cell, float(
+        np.exp(np.asarray(density, np.float64)).sum() * cell
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "half_width"),
+    [
+        # half-widths reach quantiles below 1e-3: exponential tails of logit and log space
+        (dist.HalfNormal(3.0), 15.0),
+        (dist.Uniform(-2.0, 5.0), 15.0),
+        (dist.Cauchy(0.0, 2.0), 15.0),
+        (dist.HalfCauchy(1.0), 12.0),
+    ],
+    ids=lambda f: type(f).__name__ if isinstance(f, dist.Distribution) else "",
+)
+def test_change_of_variables_keeps_the_mass(factor, half_width):
+    mass, without = _mass(Prior(a=factor), half_width)
+    # quadrature of a smooth density with step < 0.02 sd is exact to float32; the tail left out and
+    # the float32 error of exp(log p) are below 1e-3
+    assert mass == pytest.approx(1, abs=2e-3)
+    assert abs(without - 1) > 0.05
+
+
+def test_change_of_variables_with_a_support_that_moves():
+    prior = Prior(low=dist.Uniform(0.0, 1.0), high=lambda low: dist.Uniform(low, 2.0))
+    mass, without = _mass(prior, 10.0, n=301)
+    assert mass == pytest.approx(1, abs=2e-3)
+    assert abs(without - 1) > 0.05
+
+
+def test_a_simplex_loses_a_dimension():
+    prior = Prior(w=dist.Dirichlet(jnp.array([2.0, 3.0, 4.0])))
+    assert prior.dim == 3
+    theta = prior.sample(0, FEW)
+    latent = Latent.fit(prior, theta)
+    assert latent.dim == 2
+    back, log_det = latent.decode(latent.encode(theta))
+    np.testing.assert_allclose(back["w"], theta["w"], atol=1e-5)
+    # the density is with respect to the first two weights
+    axis = jnp.linspace(-9, 9, 301)
+    z = jnp.stack(jnp.meshgrid(axis, axis), -1).reshape(-1, 2)
+    theta, log_det = latent.decode(z)
+    mass = np.exp(np.asarray(prior.log_prob(theta) + log_det)).sum() * (18 / 300) ** 2
+    assert mass == pytest.approx(1, abs=2e-3)
+    assert np.asarray(latent.inside(theta)).all()
+
+
+# --- bounds and tails -----------------------------------------------------------------------------
+
+
+def test_no_z_leaves_the_support():
+    # Bounds that float32 rounds this way and that: low + (high - low) may exceed high.
+    rng = np.random.default_rng(0)
+    low = rng.uniform(-10, 10, 64).astype(np.float32)
+    high = low + rng.lognormal(0, 2, 64).astype(np.float32)
+    prior = Prior(
+        box=dist.Uniform(low, high),
+        unit=dist.Uniform(0.0, 1.0),
+        half=dist.HalfNormal(2.0),
+        trunc=dist.TruncatedNormal(0.0, 1.0, low=0.1, high=0.7),
+        above=lambda unit: dist.Uniform(unit, 1.7),
+    )
+    latent = Latent.fit(prior, prior.sample(0, FEW))
+    z = 5 * jax.random.normal(jax.random.key(1), (100_000, latent.dim))
+    z = z.at[0].set(1e3).at[1].set(-1e3).at[2].set(1e30).at[3].set(-1e30)
+    theta, log_det = latent.decode(z)
+    t = {n: np.asarray(v) for n, v in theta.items()}
+    assert all(np.isfinite(v).all() for v in t.values())
+    assert np.isfinite(log_det).all()
+    assert (t["box"] >= low).all()
+    assert (t["box"] <= high).all()
+    assert ((t["unit"] >= 0) & (t["unit"] <= 1)).all()
+    assert (t["half"] >= 0).all()
+    assert ((t["trunc"] >= np.float32(0.1)) & (t["trunc"] <= np.float32(0.7))).all()
+    assert (t["above"] >= t["unit"]).all()
+    assert np.asarray(latent.inside(theta)).all()
+
+
+def test_a_theta_on_its_bound_has_a_finite_z():
+    prior = Prior(a=dist.Uniform(-1.0, 3.0), b=dist.HalfNormal(1.0), c=dist.Uniform(0.0, 1.0))
+    latent = Latent.fit(prior, prior.sample(0, FEW))
+    theta = {
+        "a": np.float32([-1, 3, 1]), "b": np.float32([0, 0, 1e30]), "c": np.float32([0, 1, 0.5]),
+    }  # fmt: skip
+    z = latent.encode(theta)
+    assert np.isfinite(z).all()
+    back, log_det = latent.decode(z)
+    np.testing.assert_allclose(back["a"], theta["a"], atol=1e-6)
+    np.testing.assert_allclose(back["b"][:2], 0, atol=1e-6)
+    np.testing.assert_allclose(back["c"], theta["c"], atol=1e-6)
+    assert np.isfinite(log_det).all()
+
+
+def test_inside_is_the_support():
+    prior = Prior(a=dist.Uniform(0.0, 1.0), b=lambda a: dist.Uniform(a, 2.0))
+    latent = Latent.fit(prior, prior.sample(0, FEW))
+    theta = {"a": np.float32([0.5, 0.5, 1.5, -0.1]), "b": np.float32([1.0, 0.4, 1.8, 1.0])}
+    assert np.asarray(latent.inside(theta)).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [dist.Cauchy(0.0, 1.0), dist.HalfCauchy(1.0), dist.Uniform(1000.0, 1000.001)],
+    ids=["Cauchy", "HalfCauchy", "narrow"],
+)
+def test_heavy_tails_and_narrow_supports_stay_finite(factor):
+    prior = Prior(a=factor)
+    theta = prior.sample(0, 100_000)
+    latent = Latent.fit(prior, theta)
+    z = np.asarray(latent.encode(theta))
+    assert np.isfinite(z).all()
+    assert np.abs(z).max() < 60  # Cauchy: asinh(1e6) = 14.5; the narrow box: |u| <= 80, sd 2
+    back, log_det = latent.decode(jnp.asarray(z))
+    assert np.isfinite(back["a"]).all()
+    assert np.isfinite(log_det).all()
+    # float32 has 17 values between 1000 and 1000.001: good to one spacing, 6.1e-5
+    atol = 7e-5 if np.min(theta["a"]) > 999 else 1e-4
+    np.testing.assert_allclose(back["a"], theta["a"], rtol=1e-4, atol=atol)
+    assert np.isfinite(prior.log_prob(back)).all()
+
+
+# --- subsets --------------------------------------------------------------------------------------
+
+
+def test_a_subset_keeps_the_order_of_the_prior(prior, theta, latent):
+    some = Latent.fit(prior, theta, ("slopes", "fraction"))
+    assert some.names == ("fraction", "slopes")
+    assert some.labels == ("fraction", "slopes[0]", "slopes[1]", "slopes[2]")
+    np.testing.assert_allclose(some.encode(theta), latent.encode(theta)[:, [0, 3, 4, 5]], rtol=1e-5)
+    assert Latent.fit(prior, theta, ("noise",)).names == ("noise",)  # `scale` moves no bound of it
+
+
+def test_what_a_subset_must_hold(prior, theta):
+    with pytest.raises(
+        ParameterError, match=r"cannot infer \['mass'\]; the prior has \['fraction'"
+    ):
+        Latent.fit(prior, theta, ("mass", "noise"))
+    with pytest.raises(ParameterError, match="no parameter at all"):
+        Latent.fit(prior, theta, ())
+    with pytest.raises(
+        ParameterError, match=r"support of 'top' depends on \['fraction'\].*\('fraction', 'top'\)"
+    ):
+        Latent.fit(prior, theta, ("top",))
+    assert Latent.fit(prior, theta, ("top", "fraction")).dim == 2
