@@ -1,10 +1,11 @@
-"""NPE with default settings against reference posteriors: C2ST, and the time that it took.
+"""Methods with default settings against reference posteriors: C2ST, and the time that it took.
 
     python -m benchmarks.reference two_moons --simulations 1000 10000 --references FOLDER
-    python -m benchmarks.reference linear_gaussian --simulations 10000
+    python -m benchmarks.reference slcp --method NLE --references FOLDER
 
-two_moons is compared with the sbibm reference draws of observations 1 to 5, linear_gaussian with
-its closed form on five observations drawn from the prior predictive.
+Posteriors are compared with the sbibm reference draws of observations 1 to 5, those of
+linear_gaussian without a folder with its closed form on five draws of the prior predictive. The
+C2ST is slow where parameters are many: `--observations` takes fewer of them.
 """
 
 import argparse
@@ -18,16 +19,17 @@ import numpy as np
 import gibbous as gb
 from benchmarks.c2st import c2st
 
+FILES = {"linear_gaussian": "gaussian_linear"}  # sbibm's name
+
 
 def references(task: str, folder: Path | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs of an observation and 10,000 reference draws [10_000, d]."""
-    if task == "two_moons":
-        if folder is None:
-            raise SystemExit("two_moons needs --references, the folder with two_moons.npz")
-        data = np.load(folder / "two_moons.npz")
+    if folder is not None:
+        data = np.load(folder / f"{FILES.get(task, task)}.npz")
         return list(zip(data["observation"], data["reference_posterior"], strict=True))
     problem = gb.tasks.TASKS[task]()
-    assert problem.exact is not None
+    if problem.exact is None:
+        raise SystemExit(f"{task} needs --references, the folder with {task}.npz")
     x = gb.simulate(problem.prior, problem.simulator, 5, seed=77, progress=False).x
     return [(row, problem.exact(row).sample(10_000, seed=i)["theta"]) for i, row in enumerate(x)]
 
@@ -39,17 +41,22 @@ def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method)
     began = time.perf_counter()
     posterior = gb.fit(method, problem.prior, sims, config=config, seed=seed)
     seconds = time.perf_counter() - began
-    scores, means, sds = [], [], []
+    scores, means, sds, times = [], [], [], []
     for x, reference in pairs:
+        began = time.perf_counter()
         draws = posterior.sample(x, len(reference), seed=seed + 1).array
+        times.append(time.perf_counter() - began)
         scores.append(c2st(reference, draws))
         sd = reference.std(axis=0)
         means.append(np.abs(draws.mean(axis=0) - reference.mean(axis=0)) / sd)
         sds.append(np.abs(np.cov(draws.T) - np.cov(reference.T)) / np.outer(sd, sd))
     fresh = gb.simulate(problem.prior, problem.simulator, 5_000, seed=seed + 9, progress=False)
+    direct = posterior.approximation.direct
+    log_prob = float(np.mean(posterior.log_prob(fresh.theta, fresh.x))) if direct else None
     history = posterior.history
     return {
         "task": task,
+        "method": type(method).__name__,
         "simulations": n,
         "seed": seed,
         "c2st": round(float(np.mean(scores)), 4),
@@ -58,7 +65,8 @@ def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method)
         "largest": round(float(np.max(means)), 4),
         "covariance error / sd sd": round(float(np.mean(sds)), 4),
         "largest covariance": round(float(np.max(sds)), 4),
-        "log_prob": round(float(np.mean(posterior.log_prob(fresh.theta, fresh.x))), 4),
+        "log_prob": log_prob,
+        "seconds to draw": [round(t, 1) for t in times],
         "seconds": round(seconds, 1),
         "compiling": round(history.compile_seconds, 1),
         "steps": history.steps[-1],
@@ -69,17 +77,18 @@ def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method)
 
 def main() -> None:
     """Print one JSON line a fit."""
-    parser = argparse.ArgumentParser(description="NPE against reference posteriors")
-    parser.add_argument("task", choices=["two_moons", "linear_gaussian"])
+    parser = argparse.ArgumentParser(description="Methods against references")
+    parser.add_argument("task", choices=["two_moons", "linear_gaussian", "slcp"])
+    parser.add_argument("--method", choices=list(gb.METHODS), default="NPE")
+    parser.add_argument("--observations", type=int, default=5)
     parser.add_argument("--simulations", type=int, nargs="+", default=[10_000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--references", type=Path)
     parser.add_argument("--estimator", choices=list(gb.ESTIMATORS), default=None)
     args = parser.parse_args()
-    method = (
-        gb.NPE() if args.estimator is None else gb.NPE(estimator=gb.ESTIMATORS[args.estimator]())
-    )
-    pairs = references(args.task, args.references)
+    options = {} if args.estimator is None else {"estimator": gb.ESTIMATORS[args.estimator]()}
+    method = gb.METHODS[args.method](**options)
+    pairs = references(args.task, args.references)[: args.observations]
     print(json.dumps({"jax": jax.__version__, "estimator": args.estimator or "default"}))
     for n in args.simulations:
         for seed in args.seeds:

@@ -47,6 +47,7 @@ class FitConfig:
             to zero.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
+        b2: decay of the squared gradients in AdamW.
         ema: decay of the average over weights, with which everything is evaluated.
         validation: share of the stored simulations held out (at most 4,096 rows); fresh
             simulations are validated on 1,024 rows.
@@ -67,6 +68,7 @@ class FitConfig:
     warmup: float = 0.05
     weight_decay: float = 1e-4
     clip: float = 5.0
+    b2: float = 0.999
     ema: float = 0.99
     validation: float = 0.1
     checks: int = 50
@@ -81,7 +83,8 @@ class FitConfig:
             for name in ("steps", "batch_size", "learning_rate", "clip", "checks", "patience")
         }
         wrong = {k: v for k, v in positive.items() if v is not None and not v > 0}
-        shares = {"warmup": self.warmup, "ema": self.ema, "validation": self.validation}
+        shares = {"warmup": self.warmup, "ema": self.ema, "b2": self.b2}
+        shares["validation"] = self.validation
         wrong |= {k: v for k, v in shares.items() if not 0 <= v < 1}
         if self.validation == 0:
             wrong["validation"] = 0
@@ -89,7 +92,7 @@ class FitConfig:
             wrong["weight_decay"] = self.weight_decay
         if wrong:
             raise ConfigError(
-                f"FitConfig: {wrong} out of range; warmup and ema lie in [0, 1), validation in "
+                f"FitConfig: {wrong} out of range; warmup, ema and b2 lie in [0, 1), validation in "
                 "(0, 1), weight_decay is at least 0, all others are positive"
             )
 
@@ -280,7 +283,7 @@ def _optimiser(static: _Static) -> optax.GradientTransformation:
     )
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip),
-        optax.adamw(schedule, weight_decay=config.weight_decay),
+        optax.adamw(schedule, b2=config.b2, weight_decay=config.weight_decay),
     )
     return optax.apply_if_finite(adam, max_consecutive_errors=100)  # one wild batch does no harm
 

@@ -1,10 +1,12 @@
 """Mixture density network (Bishop 1994).
 
-    q(a | b) = sum_k w_k(b) N(a; mu_k(b), L_k(b) L_k(b)^T),
+    v = (a - mu(b)) exp(-s(b)),
+    q(a | b) = sum_k w_k(b) N(v; m_k(b), L_k(b) L_k(b)^T) exp(-sum_i s_i(b)),
 
-with weights, means and lower triangular L_k^-1 (positive diagonal) from one perceptron of b.
+with weights, means and lower triangular L_k^-1 (positive diagonal) from one perceptron of b. mu and
+s are those of `locate.py`: the mixture begins at a regression, and sees numbers of order one.
 
-Shapes: a [dim], b [cond_dim], mu [K, dim], L^-1 [K, dim, dim].
+Shapes: a, v [dim], b [cond_dim], m [K, dim], L^-1 [K, dim, dim].
 """
 
 import equinox as eqx
@@ -14,6 +16,7 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
 
 _MAX_LOG_SCALE = 15.0
@@ -35,17 +38,20 @@ class MDN(AbstractEstimator):
     def build(self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]) -> "_MDN":
         """Make the network."""
         dim, cond_dim = a.shape[1], b.shape[1]
-        key_mlp, key_means = jax.random.split(key)
+        key_mlp, key_means, key_locate = jax.random.split(key, 3)
         size = self.components * (1 + 2 * dim + dim * (dim - 1) // 2)
-        mlp = eqx.nn.MLP(
-            cond_dim, size, self.width, self.depth, activation(self.activation), key=key_mlp
-        )
+        function = activation(self.activation)
+        mlp = eqx.nn.MLP(cond_dim, size, self.width, self.depth, function, key=key_mlp)
+        last = jax.tree.map(lambda w: 0.1 * w, mlp.layers[-1])  # begin near the identity
+        mlp = eqx.tree_at(lambda m: m.layers[-1], mlp, last)
+        locate = Locate(key_locate, a, b, self.width, function)
         # Components that begin in one place would stay there: spread them over the prior.
         means = jax.random.normal(key_means, (self.components, dim))
-        return _MDN(mlp, means, self.components, dim)
+        return _MDN(locate, mlp, means, self.components, dim)
 
 
 class _MDN(AbstractDensity):
+    locate: Locate
     mlp: eqx.nn.MLP
     means: Float[Array, "K dim"]
     components: int = eqx.field(static=True)
@@ -64,10 +70,11 @@ class _MDN(AbstractDensity):
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
         log_weights, means, precision = self._parameters(b)
-        v = jnp.einsum("kij,kj->ki", precision, a - means)
+        mu, s = self.locate(b)
+        v = jnp.einsum("kij,kj->ki", precision, (a - mu) * jnp.exp(-s) - means)
         log_det = jnp.sum(jnp.log(jnp.diagonal(precision, axis1=1, axis2=2)), axis=-1)
         each = -0.5 * jnp.sum(v**2, axis=-1) - 0.5 * self.dim * jnp.log(2 * jnp.pi) + log_det
-        return jax.scipy.special.logsumexp(log_weights + each)
+        return jax.scipy.special.logsumexp(log_weights + each) - jnp.sum(s)
 
     def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Minus the log density."""
@@ -80,4 +87,5 @@ class _MDN(AbstractDensity):
         which = jax.random.categorical(key_which, log_weights, shape=(n,))
         v = jax.random.normal(key_v, (n, self.dim))
         root = jax.vmap(lambda p: jnp.linalg.inv(p))(precision)  # small, one for a component
-        return means[which] + jnp.einsum("nij,nj->ni", root[which], v)
+        mu, s = self.locate(b)
+        return mu + jnp.exp(s) * (means[which] + jnp.einsum("nij,nj->ni", root[which], v))

@@ -1,4 +1,4 @@
-"""Autoregressive mixtures of Gaussians about learnt curves, for thin densities: likelihoods q(x | z).
+"""Autoregressive mixtures of Gaussians about learnt curves, for densities that are thin bands.
 
     v = (a - mu(b)) exp(-s(b)),      (mu, s)(b) = linear + perceptron,
     q(a | b) = sum_r w_r(b) prod_i q_ri(v_r(i) | v_r(<i), b) exp(-sum_j s_j(b)),

@@ -2,9 +2,9 @@
 
     loss(phi) = E_{p(theta, x)} [ -log q_phi(x | z) ],
 
-the forward Kullback-Leibler divergence to p(x | z), averaged over z, up to a constant; the posterior
-then is q(x_o | z) pi(z), to be sampled (Papamakarios et al. 2019, arXiv 1805.07226). For a dataset
-of independent points x = {x_1, ..., x_n} with one z,
+the forward Kullback-Leibler divergence to p(x | z), averaged over z, up to a constant; the
+posterior then is q(x_o | z) pi(z), to be sampled (Papamakarios et al. 2019, arXiv 1805.07226). For
+a dataset of independent points x = {x_1, ..., x_n} with one z,
 
     log p(x | z) = sum_i log p(x_i | z):
 
@@ -23,29 +23,35 @@ from gibbous._types import Key
 from gibbous.errors import ShapeError
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator
 from gibbous.estimators.ensemble import ensemble
-from gibbous.estimators.flow import AutoregressiveSpline
+from gibbous.estimators.mdn import MDN
+from gibbous.estimators.mixture import AutoregressiveMixture
 from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Ctx, Spec
 from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
 from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
 
+_FEW = 3  # numbers of which the density is learnt coordinate by coordinate
+
 
 class NLE(AbstractMethod):
     """Neural likelihood estimation: a network gives p(x | theta); the posterior is sampled.
 
     Args:
-        estimator: recipe of the conditional density of x, or of one point.
+        estimator: recipe of the conditional density of x, or of one point; None takes
+            `gb.AutoregressiveMixture()` for up to 3 numbers, and for more an ensemble of four
+            `gb.MDN(components=4, width=128, depth=3)`: see docs/recipe.md.
         iid: datasets are sets [n, d] of independent points, each of density p(point | theta).
         points: drawn from each dataset at each step of training, where they are iid.
-        members: size of the ensemble; None makes it 4 for fewer than 5,000 simulations, else 1.
+        members: size of an ensemble of `estimator`; None makes it 4 for fewer than 5,000
+            simulations, else 1.
         sampler: of the posterior: gb.SMC(), gb.NUTS() or gb.NestedSlice().
     """
 
     learns_posterior: ClassVar[bool] = False
     learns_data: ClassVar[bool] = True
 
-    estimator: AbstractEstimator = AutoregressiveSpline()
+    estimator: AbstractEstimator | None = None
     iid: bool = False
     points: int = 16
     members: int | None = None
@@ -66,7 +72,12 @@ class NLE(AbstractMethod):
                 "embedding, or simulate summaries"
             )
         z, x = pairs(spec.pilot) if self.iid else (spec.pilot.z, x)
-        return ensemble(self.estimator, self.members, spec.n_simulations).build(key, x, z)
+        estimator, members = self.estimator, self.members
+        if estimator is None and x.shape[1] <= _FEW:
+            estimator = AutoregressiveMixture()
+        elif estimator is None:
+            estimator, members = MDN(components=4, width=128, depth=3), members or 4
+        return ensemble(estimator, members, spec.n_simulations).build(key, x, z)
 
     def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """-log q(x | z) of each row, or its mean over some points of it."""

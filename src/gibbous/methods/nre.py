@@ -7,8 +7,8 @@ With f(z, x) its logit, one pair (z_0, x) drawn together and z_1, z_2, ... drawn
     C   -1/(1+g) log K / (K + g sum_{1..K} exp f_k)
         -g/(1+g) log g exp f_0 / (K + g sum_{0..K-1} exp f_k)           (Miller et al. 2022)
 
-(arXiv 1903.04057, 2002.03712, 2210.06170). All are minimised by f = log p(x | z) / p(x), for B up to
-a function of x, of which the posterior ~ pi(z) exp f does not know. The balanced term
+(arXiv 1903.04057, 2002.03712, 2210.06170). All are minimised by f = log p(x | z) / p(x), for B up
+to a function of x, of which the posterior ~ pi(z) exp f does not know. The balanced term
 
     balance (E sigmoid(f_0) + E sigmoid(f_1) - 1)^2                     (Delaunoy et al. 2022)
 

@@ -100,5 +100,5 @@ class Diagnostics:
         return (
             "; ".join(found) + ". Ask for more draws, or sample otherwise: "
             "posterior.with_sampler(gb.SMC(particles=8_192, moves=50)) is robust, "
-            "gb.NestedSlice() more so; gb.NUTS(warmup=2_000, target_acceptance=0.95) suits one mode."
+            "gb.NestedSlice() more so; gb.NUTS(warmup=2_000) is for posteriors with one mode."
         )

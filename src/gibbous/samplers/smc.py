@@ -76,7 +76,7 @@ class SMC(AbstractSampler):
         self, key: Key, target: Target, z: Array, start: int, stop: int
     ) -> tuple[Array, Array, Array]:
         """From the posterior of the first `start` points to that of the first `stop`."""
-        size, d = z.shape
+        d = z.shape[1]
         moves = max(10, 2 * d) if self.moves is None else self.moves
         walk = random_walk.build_additive_step()
 

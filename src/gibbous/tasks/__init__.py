@@ -5,11 +5,15 @@ from collections.abc import Callable
 from gibbous.tasks.base import ExactPosterior, Task
 from gibbous.tasks.double_moon import DoubleMoonPosterior, double_moon
 from gibbous.tasks.linear_gaussian import LinearGaussianPosterior, linear_gaussian
+from gibbous.tasks.one_moon import OneMoonPosterior, one_moon
+from gibbous.tasks.slcp import slcp
 from gibbous.tasks.two_moons import TwoMoonsPosterior, two_moons
 
 TASKS: dict[str, Callable[[], Task]] = {
     "double_moon": double_moon,
     "linear_gaussian": linear_gaussian,
+    "one_moon": one_moon,
+    "slcp": slcp,
     "two_moons": two_moons,
 }
 
@@ -18,9 +22,12 @@ __all__ = [
     "DoubleMoonPosterior",
     "ExactPosterior",
     "LinearGaussianPosterior",
+    "OneMoonPosterior",
     "Task",
     "TwoMoonsPosterior",
     "double_moon",
     "linear_gaussian",
+    "one_moon",
+    "slcp",
     "two_moons",
 ]

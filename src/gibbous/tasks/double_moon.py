@@ -88,7 +88,7 @@ class DoubleMoonPosterior:
     def __init__(self, x: ArrayLike, *, draws: int = 1000, seed: int = 0) -> None:
         self._y = observation(x, (None, 2))
         self._pool: Weighted = importance_sample(
-            self._log_target, _starts(self._y), np.random.default_rng(seed), draws
+            self._log_target, starts(self._y), np.random.default_rng(seed), draws
         )
         self.ess = self._pool.ess
         self.log_evidence = self._pool.log_z
@@ -133,8 +133,8 @@ class DoubleMoonPosterior:
         with np.errstate(divide="ignore"):  # log 0 = -inf is right at d = 0 and d = 1
             log_d, log_1d = np.log(d), np.log1p(-d)
         out[inside] = (
-            _log_likelihood(self._y, log_d, log_1d, noise, t)
-            + _log_prior(noise, t)
+            log_likelihood(self._y, log_d, log_1d, noise, t)
+            + log_prior(noise, t)
             - self.log_evidence
         )
         return out
@@ -144,19 +144,20 @@ class DoubleMoonPosterior:
         log_d, log_1d = log_expit(z[:, 0]), log_expit(-z[:, 0])
         with np.errstate(all="ignore"):  # with few points a step may go where t or s overflows
             t = np.exp(z[:, 2])
-            prior = _log_prior(z[:, 1], t) + log_d + log_1d + z[:, 2]
-            value = _log_likelihood(self._y, log_d, log_1d, z[:, 1], t) + prior
+            prior = log_prior(z[:, 1], t) + log_d + log_1d + z[:, 2]
+            value = log_likelihood(self._y, log_d, log_1d, z[:, 1], t) + prior
         return np.where(np.isnan(value), -np.inf, value)
 
 
-def _log_prior(log10_noise: Rows, t: Rows) -> Rows:
+def log_prior(log10_noise: Rows, t: Rows) -> Rows:
+    """Log prior density of (log10 s, t); that of d is 0."""
     noise = -0.5 * ((log10_noise - NOISE_MEAN) / NOISE_SD) ** 2 - 0.5 * np.log(
         2 * np.pi * NOISE_SD**2
     )
     return noise - 0.5 * (t / DILATION_SCALE) ** 2 + 0.5 * np.log(2 / (np.pi * DILATION_SCALE**2))
 
 
-def _log_likelihood(
+def log_likelihood(
     y: Float[np.ndarray, "n 2"], log_d: Rows, log_1d: Rows, log10_noise: Rows, t: Rows
 ) -> Rows:
     """sum_i log p(y_i | theta), one value a row of parameters."""
@@ -189,14 +190,19 @@ def _distances(y: Float[np.ndarray, "n 2"], t: Rows) -> Float[np.ndarray, "2 m n
     return np.stack(found)
 
 
-def _starts(y: Float[np.ndarray, "n 2"], most: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Where the profile over t dips, best first: (z, rough scale) for each."""
+def starts(
+    y: Float[np.ndarray, "n 2"], most: int = 3, moons: tuple[int, ...] = (0, 1)
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Where the profile over t dips, best first: (z, rough scale) for each.
+
+    moons: the ones that points may lie on, 0 the upper.
+    """
     n, reach = len(y), np.abs(y[:, 1]).max() + 1e-12
 
     def profile(log_t: Rows) -> tuple[Rows, Rows]:
         t = np.exp(log_t)
-        rms = np.sqrt(np.mean(_distances(y, t).min(axis=0) ** 2, axis=1)) + 1e-8
-        return -n * (np.log(rms) + log_t) + _log_prior(np.log10(rms), t), rms
+        rms = np.sqrt(np.mean(_distances(y, t)[list(moons)].min(axis=0) ** 2, axis=1)) + 1e-8
+        return -n * (np.log(rms) + log_t) + log_prior(np.log10(rms), t), rms
 
     # Low noise puts max |y_1| between t/2 and t; high noise, or few points, beyond that.
     grid = np.log(reach) + np.linspace(-2.5, 2.5, 201)
