@@ -38,7 +38,7 @@ from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
 from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
 
-Logits: TypeAlias = Float[Array, "batch K+1"]
+Logits: TypeAlias = Float[Array, "batch logits"]
 
 
 class NRE(AbstractMethod):

@@ -31,7 +31,7 @@ class Diagnostics:
 
     def observation(self, i: int) -> "Diagnostics":
         """Those of observation `i` of a batch."""
-        return Diagnostics(**{name: value[i] for name, value in vars(self).items()})
+        return Diagnostics(**{k: np.asarray(v[i]) for k, v in vars(self).items()})
 
     @classmethod
     def of(

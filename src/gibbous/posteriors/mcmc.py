@@ -135,10 +135,11 @@ class MCMCPosterior(AbstractPosterior):
             evidence = jax.nn.logsumexp(log_joint(jnp.zeros(0), len(e)))
             trace = Trace(jnp.zeros((1, n, 0)), evidence)
         if self.latent.discrete:
-            flat = trace.z.reshape(-1, trace.z.shape[-1])
+            chains, length, d = trace.z.shape  # d may be 0
+            flat = trace.z.reshape(chains * length, d)
             logits = jax.lax.map(lambda z: log_joint(z, len(e)), flat, batch_size=256)
             k = combinations[jax.random.categorical(key_k, logits)]
-            z = jnp.concatenate([flat, k], axis=1).reshape(*trace.z.shape[:2], -1)
+            z = jnp.concatenate([flat, k], axis=1).reshape(chains, length, -1)
             trace = trace._replace(z=z)
         return trace._replace(started=started)
 

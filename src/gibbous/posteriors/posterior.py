@@ -370,7 +370,7 @@ def _evaluate_block(
 
 
 @eqx.filter_jit
-def _evidence_units(core: _Core, x: np.ndarray, mask: np.ndarray | None) -> Array:
+def _evidence_units(core: _Core, x: np.ndarray | Array, mask: np.ndarray | Array | None) -> Array:
     return _units(core, jnp.asarray(x), mask, True)
 
 
