@@ -1,13 +1,13 @@
 """The road to R^d and back: bijections against their derivatives, discrete values as columns."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from scipy import stats
 
-from gibbous.errors import ParameterError
+from gibbous.errors import GibbousWarning, ParameterError, PriorError
 from gibbous.latent import Latent
 from gibbous.prior import Prior
 
@@ -224,3 +224,190 @@ def test_what_a_subset_must_hold(prior, theta):
     ):
         Latent.fit(prior, theta, ("top",))
     assert Latent.fit(prior, theta, ("top", "fraction")).dim == 2
+
+
+# --- discrete parameters --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return Prior(
+        heads=dist.Bernoulli(0.3),
+        size=lambda heads: dist.LogNormal(heads, 1.0),
+        kind=dist.Categorical(jnp.array([0.2, 0.5, 0.3])),
+        count=dist.DiscreteUniform(-1, 2),
+        switches=dist.Bernoulli(jnp.array([0.4, 0.7])),
+    )
+
+
+@pytest.fixture(scope="module")
+def mixed_theta(mixed):
+    return mixed.sample(0, FEW)
+
+
+@pytest.fixture(scope="module")
+def mixed_latent(mixed, mixed_theta):
+    return Latent.fit(mixed, mixed_theta, discrete=True, density=True)
+
+
+def test_discrete_parameters_are_one_hot_columns_behind_the_others(
+    mixed_latent, mixed_theta, mixed
+):
+    assert mixed_latent.continuous == ("size",)
+    assert mixed_latent.discrete == ("heads", "kind", "count", "switches")
+    assert mixed_latent.n_continuous == 1
+    assert mixed_latent.dim == 1 + 2 + 3 + 4 + 4
+    z = np.asarray(mixed_latent.encode(mixed_theta))
+    t = {n: np.asarray(v) for n, v in mixed_theta.items()}
+    np.testing.assert_array_equal(z[:, 1:3], np.eye(2)[t["heads"]])
+    np.testing.assert_array_equal(z[:, 3:6], np.eye(3)[t["kind"]])
+    np.testing.assert_array_equal(z[:, 6:10], np.eye(4)[t["count"] + 1])
+    np.testing.assert_array_equal(z[:, 10:], np.eye(4)[t["switches"] @ [2, 1]])
+    assert mixed_latent.labels == ("heads", "size", "kind", "count", "switches[0]", "switches[1]")
+
+
+def test_discrete_parameters_come_back_as_they_were(mixed_latent, mixed_theta):
+    back, _ = mixed_latent.decode(mixed_latent.encode(mixed_theta))
+    assert list(back) == list(mixed_latent.names)
+    for name, value in mixed_theta.items():
+        if name == "size":
+            np.testing.assert_allclose(back[name], value, rtol=1e-4)
+        else:
+            np.testing.assert_array_equal(back[name], value)
+    assert np.asarray(mixed_latent.inside(back)).all()
+
+
+def test_combinations_are_all_of_them_once(mixed_latent, latent):
+    rows = mixed_latent.combinations
+    assert rows.shape == (2 * 3 * 4 * 4, 13)
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    for block in (rows[:, :2], rows[:, 2:5], rows[:, 5:9], rows[:, 9:]):
+        assert (block.sum(axis=1) == 1).all()
+    assert latent.combinations.shape == (1, 0)  # without discrete parameters, an empty one
+
+
+def test_the_prior_in_z_is_the_product_of_its_factors(mixed_latent, mixed_theta):
+    t = {n: np.asarray(v, np.float64) for n, v in mixed_theta.items()}
+    z = mixed_latent.encode(mixed_theta)
+    u = np.log(t["size"])
+    want = (
+        stats.bernoulli(0.3).logpmf(t["heads"])
+        + stats.norm(t["heads"], 1).logpdf(u)  # of u = log size, whose Jacobian is 1
+        + np.log(np.array([0.2, 0.5, 0.3])[t["kind"].astype(int)])
+        + np.log(1 / 4)
+        + stats.bernoulli([0.4, 0.7]).logpmf(t["switches"]).sum(axis=1)
+    )
+    scale = np.log(float(mixed_latent.scaler.scale[0]))  # du / dz
+    assert mixed_latent.scaler.heavy[0] == 0
+    got = np.asarray(mixed_latent.log_prior(z))
+    np.testing.assert_allclose(got, want + scale, atol=1e-4)
+    assert abs(scale) > 0.01  # forgetting it would show
+    assert not np.allclose(got, want + scale - stats.norm(0, 1).logpdf(u), atol=0.1)
+
+
+def test_the_prior_in_z_sums_and_integrates_to_one(mixed):
+    latent = Latent.fit(mixed, mixed.sample(0, FEW), ("heads", "size"), discrete=True)
+    grid = np.linspace(-8, 8, 801)
+    mass = [
+        np.exp(latent.log_prior(jnp.asarray([[v, *k] for v in grid], jnp.float32))).sum() * 0.02
+        for k in latent.combinations
+    ]
+    np.testing.assert_allclose(mass, [0.7, 0.3], atol=1e-3)
+
+
+def test_draws_of_the_prior_are_encoded(mixed_latent):
+    z = np.asarray(mixed_latent.draw_prior(jax.random.key(3), FEW))
+    want = mixed_latent.encode(mixed_latent.prior.sample(jax.random.key(3), FEW))
+    np.testing.assert_array_equal(z, want)
+
+
+def test_discrete_parameters_are_refused_where_densities_are_learnt(mixed, mixed_theta):
+    with pytest.raises(
+        ParameterError, match=r"'heads' is discrete \(Bernoulli.*gb\.NLE or gb\.NRE.*marginalise"
+    ):
+        Latent.fit(mixed, mixed_theta)
+    some = Latent.fit(mixed, mixed_theta, ("size",))
+    assert some.dim == 1
+    back, _ = some.decode(some.encode(mixed_theta))
+    np.testing.assert_allclose(back["size"], mixed_theta["size"], rtol=1e-4)
+
+
+def test_what_cannot_be_enumerated_is_refused():
+    prior = Prior(n=dist.Poisson(3.0), a=dist.Normal(0.0, 1.0))
+    with pytest.raises(ParameterError, match=r"'n' is discrete \(Poisson\).*truncate"):
+        Latent.fit(prior, prior.sample(0, FEW), discrete=True)
+    prior = Prior(n=dist.DiscreteUniform(0, 16), m=dist.DiscreteUniform(0, 15))
+    with pytest.raises(ParameterError, match=r"\['n', 'm'\] take 272 combinations.*256"):
+        Latent.fit(prior, prior.sample(0, FEW), discrete=True)
+    assert len(Latent.fit(prior, prior.sample(0, FEW), ("n",), discrete=True).combinations) == 17
+    prior = Prior(bits=dist.Bernoulli(0.5 * jnp.ones(9)))
+    with pytest.raises(ParameterError, match="take 512 combinations"):
+        Latent.fit(prior, prior.sample(0, FEW), discrete=True)
+
+
+def test_values_that_depend_on_a_parent_are_refused():
+    prior = Prior(
+        top=dist.Bernoulli(0.5),
+        n=lambda top: dist.DiscreteUniform(0, jnp.asarray(1 + top)),
+    )
+    with pytest.raises(ParameterError, match="'n' is discrete"):
+        Latent.fit(prior, prior.sample(0, FEW), discrete=True)
+
+
+def test_a_density_needs_the_parents(prior, theta):
+    with pytest.raises(
+        ParameterError, match=r"density of 'noise' depends on \['scale'\].*\('scale', 'noise'\)"
+    ):
+        Latent.fit(prior, theta, ("noise",), density=True)
+    assert Latent.fit(prior, theta, ("scale", "noise"), density=True).dim == 2
+
+
+# --- another prior --------------------------------------------------------------------------------
+
+BASE = Prior(a=dist.Normal(0.0, 2.0), b=dist.Uniform(0.0, 1.0), k=dist.Categorical(jnp.ones(3) / 3))
+
+
+@pytest.fixture(scope="module")
+def base():
+    return Latent.fit(BASE, BASE.sample(0, N), discrete=True, density=True)
+
+
+def _changed(**parameters):
+    return Prior(**(BASE.factors | parameters))
+
+
+def test_a_narrower_prior_is_taken(base):
+    narrow = _changed(a=dist.Normal(1.0, 0.5), b=dist.Uniform(0.2, 0.6))
+    latent = base.under(narrow)  # and no warning: those are errors here
+    assert latent.prior is narrow
+    assert latent.names == base.names
+    theta = {"a": np.float32([1.2]), "b": np.float32([0.3]), "k": np.int32([2])}
+    z = latent.encode(theta)
+    back, log_det = latent.decode(z)
+    np.testing.assert_allclose(back["b"], 0.3, rtol=1e-5)
+    want = stats.norm(1, 0.5).logpdf(1.2) - np.log(0.4) - np.log(3)
+    np.testing.assert_allclose(latent.log_prior(z) - log_det, want, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prior", "match"),
+    [
+        (Prior(a=BASE.factors["a"], k=BASE.factors["k"]), r"lacks \['b'\]"),
+        (_changed(a=dist.Normal(jnp.zeros(2), 1.0)), r"differs in \['a'\]"),
+        (_changed(k=dist.Categorical(jnp.ones(2) / 2)), r"differs in \['k'\]"),
+        (_changed(k=dist.Normal(0.0, 0.1)), r"differs in \['k'\]"),
+        (_changed(b=dist.Bernoulli(0.5)), r"differs in \['b'\]"),
+        (_changed(b=dist.Uniform(0.0, 2.0)), "lies outside the support"),
+        (_changed(a=dist.Normal(50.0, 1.0)), "100% of the new prior lies where nothing"),
+    ],
+    ids=["name", "shape", "values", "continuous", "discrete", "support", "region"],
+)
+def test_a_prior_of_other_parameters_or_regions_is_refused(base, prior, match):
+    with pytest.raises(PriorError, match=match):
+        base.under(prior)
+
+
+def test_a_prior_that_reaches_a_little_outside_gets_a_warning(base):
+    # 2,000 draws of N(0, 2^2) reach to about 2 x 3.3 = 6.6; of N(0, 3.2^2) 4% lie beyond.
+    with pytest.warns(GibbousWarning, match=r"[2-8]\.\d% of the new prior lies outside the range"):
+        base.under(_changed(a=dist.Normal(0.0, 3.2)))

@@ -90,11 +90,12 @@ class Prior:
     @functools.cached_property
     def choices(self) -> dict[str, np.ndarray | None]:
         """All values [K, *shape] of each discrete parameter; None where they are too many."""
-        return {
-            name: _choices(self, name)
-            for name in self.names
-            if support(self.distribution(name, self.first)).is_discrete
-        }
+        with jax.ensure_compile_time_eval():  # may first be asked for in a compiled function
+            return {
+                name: _choices(self, name)
+                for name in self.names
+                if support(self.distribution(name, self.first)).is_discrete
+            }
 
     def labels(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
         """One label per scalar: `fraction`, or `slopes[0]`, `slopes[1]`, ... for vectors."""

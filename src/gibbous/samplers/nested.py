@@ -53,7 +53,7 @@ class NestedSlice(AbstractSampler):
         return Trace(z, log_evidence, finished=jnp.all(finished))
 
     def _run(self, key: Key, target: Target, n: int) -> tuple[Array, Array, Array]:
-        key_start, key_init, key_run, key_draw = jax.random.split(key, 4)
+        key_start, key_init, key_run, key_draw, key_order = jax.random.split(key, 5)
         start = target.draw_prior(key_start, self.live)
         d, k = start.shape[1], max(1, int(self.kill * self.live))
         algorithm = blackjax.nss(
@@ -100,4 +100,6 @@ class NestedSlice(AbstractSampler):
         log_w = jnp.concatenate([log_w, live])
         log_z = jax.nn.logsumexp(log_w)
         index = resampling.systematic(key_draw, jnp.exp(log_w - log_z), n)
+        # In the order of death the first half lies farther out: no two halves would agree.
+        index = jax.random.permutation(key_order, index)
         return z[index], count < steps, log_z

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from gibbous._types import Key
+from gibbous.errors import ShapeError
 from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
 from gibbous.simulation.simulations import Simulations
