@@ -127,7 +127,7 @@ def test_halves_of_chains_agree(case):
     name, trace = case
     for z in np.asarray(trace.z, np.float64):
         # Of independent chains of 250 draws and more R-hat is below 1.02 nearly always; draws in
-        # an order that tells of their density would have 1.2 and more.
+        # an order that tells of their density have 1.06 to 1.11.
         assert max(array_stats.rhat(z[..., i]) for i in range(3)) < 1.05, name
 
 
