@@ -167,7 +167,9 @@ def check_on(
     posterior: Posterior, sims: Simulations, *, draws: int, seed: Seed, progress: bool = True
 ) -> Report:
     """Test a posterior on given simulations, which it must not have been trained on."""
-    array = posterior.sample(sims.x, draws, seed=seed, progress=progress).array
+    drawn = posterior.sample(sims.x, draws, seed=seed, progress=progress)
+    array = drawn.array
+    evidence = None if drawn.diagnostics is None else drawn.diagnostics.log_evidence
     inferred = {name: sims.theta[name] for name in posterior.names}
     truth = np.concatenate([v.reshape(len(sims), -1) for v in inferred.values()], axis=1)
     rank = ranks(array, truth)
@@ -182,7 +184,7 @@ def check_on(
         ranks=rank,
         ecdf=ecdf_band(u),
         coverage=coverage(u, mean, sd, truth),
-        log_prob=np.asarray(posterior.log_prob(inferred, sims.x)),
+        log_prob=np.asarray(posterior.log_prob(inferred, sims.x, log_evidence=evidence)),
         prior_log_prob=np.asarray(posterior.prior.log_prob(sims.theta)) if everything else None,
         history=posterior.history,
     )

@@ -80,8 +80,13 @@ def demo(
     ),
     seed: SeedOption = 0,
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    datasets: Annotated[int, typer.Option(help="Fresh datasets for the calibration.")] = 2_000,
-    exact: Annotated[int, typer.Option(help="Of those, how many get an exact posterior.")] = 100,
+    datasets: Annotated[
+        int | None,
+        typer.Option(help="Fresh datasets for the calibration (npe 2,000, nre 500, nle 30)."),
+    ] = None,
+    exact: Annotated[
+        int | None, typer.Option(help="Of those, how many get an exact posterior (default 100).")
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Solve the double-moon problem end to end, and show how good the answer is."""

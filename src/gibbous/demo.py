@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Group
@@ -18,26 +19,49 @@ from rich.table import Table as RichTable
 from gibbous import plots
 from gibbous.check import Report, check_on, close_figures, mean_and_error
 from gibbous.compilation import CompileClock
+from gibbous.demo_likelihood import LIKELIHOOD, LIKELIHOOD_CONFIG, moons_section, sizes_section
 from gibbous.errors import ConfigError
 from gibbous.fit import fit
 from gibbous.method import AbstractMethod
-from gibbous.methods import METHODS
+from gibbous.methods import METHODS, NPE, NRE
 from gibbous.nets import DeepSet
 from gibbous.posteriors.posterior import Posterior
 from gibbous.progress import progress_bar
 from gibbous.report import Section, Table, write_page
-from gibbous.results import predict
+from gibbous.results import keep_figure, predict
 from gibbous.simulation.run import simulate, simulate_at
 from gibbous.simulation.simulations import Simulations
 from gibbous.tasks import Task, double_moon
 from gibbous.training import FitConfig
 
-_STEPS = 10_000  # about two minutes on two cores
 _EXAMPLES = {  # three datasets to look at
     "fraction": np.array([0.5, 0.2, 0.85]),
     "log10_noise": np.array([-1.3, -3.0, -2.2]),
     "dilation": np.array([1.0, 2.5, 0.4]),
 }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a method is shown: trained on fresh datasets of `points`, checked on `datasets`.
+
+    draws: from each posterior of the check.
+    """
+
+    method: AbstractMethod
+    points: int
+    options: dict[str, Any]  # of FitConfig
+    datasets: int
+    draws: int
+
+
+_PLANS = {
+    # One line a method: what is trained, how, and on how many fresh datasets it is checked.
+    "NPE": Plan(NPE(DeepSet()), 200, {"steps": 10_000, "batch_size": 64}, 2_000, 1_000),
+    "NLE": Plan(LIKELIHOOD, 1, {"steps": 20_000, **LIKELIHOOD_CONFIG}, 30, 500),
+    "NRE": Plan(NRE(DeepSet(), contrasts=63), 200, {"steps": 10_000, "batch_size": 64}, 500, 500),
+}
+_MOON_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,8 +72,8 @@ class DemoConfig:
         method: name of a method, in any case.
         simulations: train on so many fixed datasets; None simulates afresh at every step.
         steps: of training; None takes the demo's own number.
-        datasets: fresh ones for the calibration.
-        exact: how many of them get an exact posterior.
+        datasets: fresh ones for the calibration; None takes the demo's own number.
+        exact: how many of them get an exact posterior; None means 100, or all if they are fewer.
         seed: of everything.
 
     Raises:
@@ -59,22 +83,33 @@ class DemoConfig:
     method: str = "npe"
     simulations: int | None = None
     steps: int | None = None
-    datasets: int = 2_000
-    exact: int = 100
+    datasets: int | None = None
+    exact: int | None = None
     seed: int = 0
 
     def __post_init__(self):
         if self.method.upper() not in METHODS:
             raise ConfigError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
-        if not 2 <= self.exact <= self.datasets or self.datasets < 10:
+        if not 2 <= self.n_exact <= self.n_datasets or self.n_datasets < 10:
             raise ConfigError(
                 f"expected at least 10 datasets, and from 2 to all of them with an exact "
-                f"posterior, got datasets={self.datasets}, exact={self.exact}"
+                f"posterior, got datasets={self.n_datasets}, exact={self.exact}"
             )
 
-    def build_method(self) -> AbstractMethod:
-        """The method, with an embedding for sets."""
-        return METHODS[self.method.upper()](embedding=DeepSet())  # type: ignore[call-arg]
+    @property
+    def plan(self) -> "Plan":
+        """What is done for the method."""
+        return _PLANS[self.method.upper()]
+
+    @property
+    def n_datasets(self) -> int:
+        """Number of fresh datasets for the calibration."""
+        return self.plan.datasets if self.datasets is None else self.datasets
+
+    @property
+    def n_exact(self) -> int:
+        """Number of them with an exact posterior."""
+        return min(100, self.n_datasets) if self.exact is None else self.exact
 
 
 class _Stopwatch:
@@ -98,17 +133,21 @@ def run_demo(config: DemoConfig, folder: Path) -> Group:
     folder.mkdir(parents=True, exist_ok=True)
     task, watch = double_moon(), _Stopwatch()
     with watch("train"):
-        posterior = _train(config, task)
+        posterior = _train(config)
         posterior.save(folder / "posterior.gibbous", overwrite=True)
     with watch("three posteriors"):
         sections = _examples(config, task, posterior, folder)
-    with watch(f"check on {config.datasets:,} datasets"):
-        fresh = simulate(
-            task.prior, task.simulator, config.datasets, seed=config.seed + 1, progress=False
-        )
-        report = check_on(posterior, fresh, draws=1_000, seed=config.seed + 1)
-    with watch(f"exact posterior of {config.exact} datasets"):
-        exact = _exact_log_prob(task, fresh, config.exact)
+    if posterior.approximation.iid:
+        with watch("datasets of other sizes"):
+            sections.append(sizes_section(posterior, folder, config.seed))
+        with watch("which moon"):
+            sections.append(moons_section((config.steps or _MOON_STEPS), config.seed))
+    with watch(f"check on {config.n_datasets:,} datasets"):
+        n = config.n_datasets
+        fresh = simulate(task.prior, task.simulator, n, seed=config.seed + 1, progress=False)
+        report = check_on(posterior, fresh, draws=config.plan.draws, seed=config.seed + 1)
+    with watch(f"exact posterior of {config.n_exact} datasets"):
+        exact = _exact_log_prob(task, fresh, config.n_exact)
     sharpness = _sharpness(report, exact)
     with watch("figures and page"):
         sections = [
@@ -132,36 +171,39 @@ def run_demo(config: DemoConfig, folder: Path) -> Group:
     )
 
 
-def _train(config: DemoConfig, task: Task) -> Posterior:
+def _train(config: DemoConfig) -> Posterior:
+    plan = config.plan
     if config.simulations is None:
-        data = task.simulator
-        fit_config = FitConfig(steps=config.steps or _STEPS, batch_size=64)
+        task = double_moon(plan.points)
+        data, options = task.simulator, dict(plan.options)
+        options["steps"] = config.steps or plan.options["steps"]
     else:
+        task = double_moon()
         data = simulate(task.prior, task.simulator, config.simulations, seed=config.seed)
-        fit_config = FitConfig(steps=config.steps)
-    return fit(config.build_method(), task.prior, data, config=fit_config, seed=config.seed)
+        options = {"steps": config.steps}
+    return fit(plan.method, task.prior, data, config=FitConfig(**options), seed=config.seed)
 
 
 def _examples(config: DemoConfig, task: Task, posterior: Posterior, folder: Path) -> list[Section]:
     """Data, learnt and exact posterior, and predictive data, for three datasets."""
     sims = simulate_at(_EXAMPLES, task.simulator, seed=config.seed, progress=False)
     realisations = plots.datasets(sims.theta, sims.x)
-    figures = [("Three datasets of 200 points.", _keep(realisations, folder / "data.png"))]
+    figures = [("Three datasets of 200 points.", keep_figure(realisations, folder / "data.png"))]
     for i in range(len(sims)):
         x, truth = sims.x[i], {name: v[i] for name, v in sims.theta.items()}
-        draws = posterior.sample(x, 4_000, seed=config.seed)
+        draws = posterior.sample(x, 2 * config.plan.draws, seed=config.seed)
         assert task.exact is not None
         reference = task.exact(x).sample(4_000, seed=config.seed)
         corner = plots.corner(draws, truth=truth, reference=reference, legend=("learnt", "exact"))
         figures.append((
             f"Dataset {i + 1}: the learnt posterior (filled: 68 and 95%), the exact one (lines), "
             "and the true parameters.",
-            _keep(corner, folder / f"posterior-{i + 1}.png"),
+            keep_figure(corner, folder / f"posterior-{i + 1}.png"),
         ))  # fmt: skip
         overlay = plots.predictive(x, predict(draws, task.simulator, seed=config.seed)[:20])
         figures.append((
             f"Dataset {i + 1}: data simulated from the learnt posterior behind the observed.",
-            _keep(overlay, folder / f"predictive-{i + 1}.png"),
+            keep_figure(overlay, folder / f"predictive-{i + 1}.png"),
         ))  # fmt: skip
     return [Section("Three posteriors", "", figures)]
 
@@ -225,10 +267,3 @@ def _rich(table: Table, title: str) -> RichTable:
     for row in table.rows:
         rich.add_row(*row)
     return rich
-
-
-def _keep(axes, path: Path):
-    """Save the figure of these axes as a picture too; the page still wants it."""
-    figure = np.ravel(axes)[0].figure
-    figure.savefig(path, dpi=150)
-    return figure

@@ -49,3 +49,10 @@ def save_figure(axes, path: Path) -> None:
     figure = np.ravel(axes)[0].figure
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def keep_figure(axes, path: Path):
+    """Save the figure of these axes as a picture, for a page that still wants it; return it."""
+    figure = np.ravel(axes)[0].figure
+    figure.savefig(path, dpi=150)
+    return figure

@@ -21,7 +21,11 @@ V = np.linalg.inv(np.eye(2) + A.T @ A / S**2)
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
 CONFIG = gb.FitConfig(steps=2_500, progress=False)
 SMALL = gb.AutoregressiveSpline(layers=2, width=32)
-OPTIONS = {"NPE": {"estimator": SMALL, "members": 1}}  # quick to compile
+OPTIONS = {  # quick to compile
+    "NPE": {"estimator": SMALL, "members": 1},
+    "NLE": {"estimator": gb.MDN(components=2, width=32), "members": 1},
+    "NRE": {"classifier": gb.Classifier(depth=2), "contrasts": 64, "members": 1},
+}
 
 
 @gb.simulator
@@ -55,8 +59,9 @@ def deviation(posterior: gb.Posterior) -> float:
     return float(max(worst.max(), np.abs((covariance - V) / np.outer(sd, sd)).max()))
 
 
-# 4,000 draws: the mean has error 1/63 = 0.016 sd and a covariance 1.4/63 = 0.022; the largest of
-# 20 x 5 such numbers is about 2.6 of them, 0.06. What is left is for training on 9,000 pairs.
+# 4,000 draws, of which a sampler leaves some 1,200 effective ones: the mean has error
+# 1/35 = 0.029 sd and a covariance 1.4/35 = 0.04; the largest of 20 x 5 such numbers is about 2.6 of
+# them, 0.1. What is left is for training on 9,000 pairs.
 TOLERANCE = 0.30
 
 
@@ -70,6 +75,14 @@ class _Broken(AbstractMethod):
     method: AbstractMethod
     fault: str
 
+    @property
+    def learns_posterior(self):
+        return self.method.learns_posterior
+
+    @property
+    def learns_data(self):
+        return self.method.learns_data
+
     def init(self, key, spec):
         return self.method.init(key, spec)
 
@@ -82,8 +95,15 @@ class _Broken(AbstractMethod):
             batch = batch._replace(z=1.5 * batch.z)
         return self.method.loss(model, batch, ctx)
 
-    def posterior(self, model, prior):
-        return self.method.posterior(model, prior)
+    def posterior(self, model, latent):
+        return self.method.posterior(model, latent)
+
+
+def log_prob(posterior: gb.Posterior, theta, x) -> np.ndarray:
+    """Normalised, by the evidence that the sampler found where there is one."""
+    found = posterior.sample(x, 1_000, seed=5).diagnostics
+    evidence = None if found is None else found.log_evidence
+    return np.asarray(posterior.log_prob(theta, x, log_evidence=evidence))
 
 
 @pytest.mark.slow
@@ -103,8 +123,9 @@ def test_it_is_calibrated(posterior):
 def test_its_density_is_the_closed_form(posterior):
     x = gb.simulate(PRIOR, simulator, 200, seed=4, progress=False)
     exact = -0.5 * (2 * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + 2)  # minus the entropy
-    # 200 datasets: log density has sd 1 (half a chi-square of 2), so an error of 0.07.
-    mean = float(np.mean(posterior.log_prob(x.theta, x.x)))
+    # 200 datasets: log density has sd 1 (half a chi-square of 2), so an error of 0.07; the evidence
+    # by 1,024 particles at some 5 temperatures adds an error of 0.1 a dataset, 0.01 in the mean.
+    mean = float(np.mean(log_prob(posterior, x.theta, x.x)))
     assert abs(mean - exact) < 3 * 0.07 + 0.03
 
 
@@ -131,7 +152,7 @@ def test_bounds_are_respected_and_one_parameter_is_enough(method):
 
     @gb.simulator
     def coin(key, theta):  # so informative that the posterior leans on both bounds
-        return jnp.round(theta["p"] + 0.1 * jax.random.normal(key, (1,)), 1)
+        return theta["p"] + 0.1 * jax.random.normal(key, (1,))
 
     sims = gb.simulate(prior, coin, 2_000, seed=0)
     posterior = gb.fit(method, prior, sims, config=CONFIG, seed=0)
@@ -139,5 +160,7 @@ def test_bounds_are_respected_and_one_parameter_is_enough(method):
     assert draws.min() >= 0
     assert draws.max() <= 1
     grid = (np.arange(2_000) + 0.5) / 2_000
-    density = np.exp(np.asarray(posterior.log_prob(grid[:, None], np.array([1.0]))))
-    assert abs(density.mean() - 1) < 0.02  # midpoint rule; a steep density at the bound
+    density = np.exp(log_prob(posterior, grid[:, None], np.array([1.0], np.float32)))
+    # Midpoint rule, a steep density at the bound, and the error of the evidence where it is found
+    # by sampling: 0.5 / sqrt(1,000) at each of some 5 temperatures, 0.04.
+    assert abs(density.mean() - 1) < (0.02 if posterior.approximation.direct else 0.12)

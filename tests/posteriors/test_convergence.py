@@ -77,7 +77,7 @@ def test_what_does_not_vary_has_none():
 def test_three_draws_are_too_few_to_split():
     found = _of(_chains()[:, :, :3])
     assert np.isnan(found.rhat).all()
-    assert found.complaint(LABELS) == ""
+    assert found.complaint(LABELS, 1_000) == ""
 
 
 def test_one_observation_of_a_batch():
@@ -91,25 +91,25 @@ def test_one_observation_of_a_batch():
 def test_good_chains_bring_no_complaint():
     chains = _chains()[..., [0, 0, 2]]
     found = _of(chains)
-    assert found.complaint(LABELS) == ""
-    assert found.observation(0).complaint(LABELS) == ""
+    assert found.complaint(LABELS, 1_000) == ""
+    assert found.observation(0).complaint(LABELS, 1_000) == ""
 
 
 def test_each_fault_has_its_complaint():
     good = _chains(3)[..., [0, 0, 2]]
     apart = good.copy()
     apart[1, 0, :, 1] += 5
-    text = _of(apart).complaint(LABELS)
+    text = _of(apart).complaint(LABELS, 1_000)
     worst = _of(apart).rhat[1, 1]
     assert f"chains disagree for 1 of 3 observations (R-hat of b[0] is {worst:.2f}" in text
     assert "with_sampler" in text
-    few = _of(good[:, :, :10]).complaint(LABELS)  # 40 in all
+    few = _of(good[:, :, :10].repeat(20, axis=2)).complaint(LABELS, 1_000)  # 40 that differ
     assert "3 of 3 observations have fewer than 100 effective draws" in few
-    assert "12 trajectories diverged" in _of(good, divergences=4).complaint(LABELS)
+    assert "12 trajectories diverged" in _of(good, divergences=4).complaint(LABELS, 1_000)
     lost = replace(_of(good), finished=np.array([True, False, True]))
-    assert "did not reach the posterior of 1 of 3 observations" in lost.complaint(LABELS)
-    assert lost.observation(0).complaint(LABELS) == ""
-    assert "of 1 of 1 observations" in lost.observation(1).complaint(LABELS)
+    assert "did not reach the posterior of 1 of 3 observations" in lost.complaint(LABELS, 1_000)
+    assert lost.observation(0).complaint(LABELS, 1_000) == ""
+    assert "of 1 of 1 observations" in lost.observation(1).complaint(LABELS, 1_000)
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class _Mixture(AbstractDensity):
     log_slope: Float[Array, "dim cond"]
     correction: eqx.nn.MLP
     gate: eqx.nn.Linear
-    factors: "_Factor"  # stacked: orders, and in each its coordinates 0, 1, ...
+    factors: list["_Factor"]  # of coordinate 0, 1, ... of an order; each stacked over the orders
     orders: tuple[tuple[int, ...], ...] = eqx.field(static=True)
 
     def __init__(self, recipe: AutoregressiveMixture, key: Key, a: Array, b: Array):
@@ -86,20 +86,21 @@ class _Mixture(AbstractDensity):
         )
         gate = eqx.nn.Linear(cond, len(self.orders), key=keys[1])
         self.gate = jax.tree.map(jnp.zeros_like, gate)
-        build = eqx.filter_vmap(
-            eqx.filter_vmap(lambda k, i: _Factor(recipe, k, i, dim, cond)), in_axes=(0, None)
-        )
-        self.factors = build(
-            jax.random.split(keys[2], (len(self.orders), dim)), jnp.arange(dim, dtype=jnp.float32)
-        )
+        self.factors = [
+            eqx.filter_vmap(lambda k, i=i: _Factor(recipe, k, i, cond))(
+                jax.random.split(jax.random.fold_in(keys[2], i), len(self.orders))
+            )
+            for i in range(dim)
+        ]
 
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
         mu, s = self._locate(b)
         v = ((a - mu) * jnp.exp(-s))[np.asarray(self.orders)]
-        one = eqx.filter_vmap(lambda f, i, v: f.log_prob(i, v, b), in_axes=(0, 0, None))
-        each = eqx.filter_vmap(one, in_axes=(0, None, 0))(self.factors, jnp.arange(len(a)), v)
-        return jax.nn.logsumexp(jax.nn.log_softmax(self.gate(b)) + each.sum(axis=1)) - jnp.sum(s)
+        total = jax.nn.log_softmax(self.gate(b))
+        for i, factor in enumerate(self.factors):
+            total += eqx.filter_vmap(lambda f, v, i=i: f.log_prob(v[i], v[:i], b))(factor, v)
+        return jax.nn.logsumexp(total) - jnp.sum(s)
 
     def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Minus the log density."""
@@ -107,19 +108,15 @@ class _Mixture(AbstractDensity):
 
     def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
         """n draws given b."""
-        dim = self.centre.size
-        weights, static = eqx.partition(self.factors, eqx.is_array)
 
         def one(key: Key) -> Array:
             key_order, key_v = jax.random.split(key)
             r = jax.random.categorical(key_order, self.gate(b))
-
-            def coordinate(v: Array, i: Array) -> tuple[Array, None]:
-                factor = eqx.combine(jax.tree.map(lambda w: w[r, i], weights), static)
-                return v.at[i].set(factor.sample(jax.random.fold_in(key_v, i), i, v, b)), None
-
-            v, _ = jax.lax.scan(coordinate, jnp.zeros(dim), jnp.arange(dim))
-            return jnp.zeros(dim).at[jnp.asarray(self.orders)[r]].set(v)
+            v = jnp.zeros(0)
+            for i, factor in enumerate(self.factors):
+                chosen = jax.tree.map(lambda w: w[r] if eqx.is_array(w) else w, factor)
+                v = jnp.append(v, chosen.sample(jax.random.fold_in(key_v, i), v, b))
+            return jnp.zeros_like(v).at[jnp.asarray(self.orders)[r]].set(v)
 
         mu, s = self._locate(b)
         return mu + jnp.exp(s) * jax.vmap(one)(jax.random.split(key, n))
@@ -131,37 +128,39 @@ class _Mixture(AbstractDensity):
 
 
 class _Factor(eqx.Module):
-    """Coordinate i of an order given those before it, and b."""
+    """One coordinate given the `before` that precede it in the order, and b."""
 
     net: "_Net"
-    curve: "_Net"
+    curve: "_Net | None"
     means: Float[Array, " K"]
 
-    def __init__(self, recipe: AutoregressiveMixture, key: Key, i: Array, dim: int, cond: int):
+    def __init__(self, recipe: AutoregressiveMixture, key: Key, before: int, cond: int):
         keys, function = jax.random.split(key, 3), activation(recipe.activation)
-        k = recipe.components
-        self.net = _Net(keys[0], i, dim, cond, 3 * k, recipe.width, recipe.depth, function)
-        self.curve = _Net(keys[1], i, dim, 0, k, recipe.curve_width, recipe.curve_depth, function)
+        k, width, depth = recipe.components, recipe.curve_width, recipe.curve_depth
+        self.net = _Net(keys[0], before, cond, 3 * k, recipe.width, recipe.depth, function)
+        self.curve = _Net(keys[1], before, 0, k, width, depth, function) if before else None
         self.means = jax.random.normal(keys[2], (k,))  # apart, or they would stay together
 
-    def _parameters(self, i: Array, v: Array, b: Array) -> tuple[Array, Array, Array]:
+    def _parameters(self, v: Array, b: Array) -> tuple[Array, Array, Array]:
         """Log weights, means and log scales, [K] each."""
-        before = jnp.where(jnp.arange(v.size) < i, jnp.clip(v, -_MAX_INPUT, _MAX_INPUT), 0.0)
-        logits, g, s = jnp.split(self.net(before, b), 3)
+        v = jnp.clip(v, -_MAX_INPUT, _MAX_INPUT)
+        logits, g, s = jnp.split(self.net(v, b), 3)
         s = _MAX_LOG_SCALE * jnp.tanh((s - 1.0) / _MAX_LOG_SCALE)
-        means = self.means + self.curve(before, jnp.zeros(0)) + jnp.exp(s) * g
+        means = self.means + jnp.exp(s) * g
+        if self.curve is not None:
+            means += self.curve(v, jnp.zeros(0))
         return jax.nn.log_softmax(logits), means, s
 
-    def log_prob(self, i: Array, v: Float[Array, " dim"], b: Array) -> Float[Array, ""]:
-        """Log density of v_i given those before it."""
-        log_w, m, s = self._parameters(i, v, b)
-        each = log_w - s - 0.5 * ((v[i] - m) * jnp.exp(-s)) ** 2
+    def log_prob(self, u: Float[Array, ""], v: Float[Array, " before"], b: Array) -> Array:
+        """Log density of the coordinate u given those before it."""
+        log_w, m, s = self._parameters(v, b)
+        each = log_w - s - 0.5 * ((u - m) * jnp.exp(-s)) ** 2
         return jax.nn.logsumexp(each) - 0.5 * jnp.log(2 * jnp.pi)
 
-    def sample(self, key: Key, i: Array, v: Float[Array, " dim"], b: Array) -> Float[Array, ""]:
-        """A draw of v_i given those before it."""
+    def sample(self, key: Key, v: Float[Array, " before"], b: Array) -> Float[Array, ""]:
+        """A draw of the coordinate given those before it."""
         key_k, key_u = jax.random.split(key)
-        log_w, m, s = self._parameters(i, v, b)
+        log_w, m, s = self._parameters(v, b)
         k = jax.random.categorical(key_k, log_w)
         return m[k] + jnp.exp(s[k]) * jax.random.normal(key_u)
 
@@ -177,22 +176,18 @@ class _Net(eqx.Module):
     function: Callable[[Array], Array] = eqx.field(static=True)
 
     def __init__(
-        self, key: Key, i: Array, dim: int, cond: int, out: int, width: int, depth: int, function
+        self, key: Key, dim: int, cond: int, out: int, width: int, depth: int, function: Callable
     ):
-        """`i`: how many of the `dim` inputs v are not zero."""
+        def weight(key: Key, gain: float, columns: int, rows: int = width) -> Array:
+            return gain * jax.random.normal(key, (rows, columns)) / max(columns, 1) ** 0.5
+
         keys = jax.random.split(key, (depth + 1, 3))
-
-        def weight(key: Key, gain: float, columns: int, fan_in: Array | float = 0.0) -> Array:
-            fan_in = jnp.maximum(fan_in or columns, 1.0) if isinstance(fan_in, float) else fan_in
-            return gain * jax.random.normal(key, (width, columns)) / jnp.sqrt(fan_in)
-
         # Steep first layers, for curves that bend; then each adds a little to what came before.
-        self.of_h = [weight(keys[0, 0], 3.0, dim, jnp.maximum(i, 1.0))]
-        self.of_h += [weight(k, 1.4, width) for k in keys[1:-1, 0]]
+        self.of_h = [weight(keys[0, 0], 3.0, dim)] + [weight(k, 1.4, width) for k in keys[1:-1, 0]]
         self.of_b = [weight(keys[0, 1], 0.7, cond)] + [weight(k, 0.1, cond) for k in keys[1:-1, 1]]
         self.bias = [2.0 * jax.random.normal(keys[0, 2], (width,))]
         self.bias += [0.1 * jax.random.normal(k, (width,)) for k in keys[1:-1, 2]]
-        self.last = 0.1 * jax.random.normal(keys[-1, 0], (out, width)) / width**0.5
+        self.last = weight(keys[-1, 0], 0.1, width, out)
         self.skip = jnp.zeros((out, dim + cond + 1))
         self.function = function
 

@@ -65,29 +65,30 @@ class Diagnostics:
             log_evidence=log_evidence,
         )
 
-    def complaint(self, labels: tuple[str, ...]) -> str:
-        """What is wrong with these draws and what to do about it; empty if nothing is.
+    def complaint(self, labels: tuple[str, ...], n: int) -> str:
+        """What is wrong with these n draws and what to do about it; empty if nothing is.
 
-        Bad is an R-hat above 1.05, fewer than 100 effective draws, a divergence, or a sampler that
-        did not arrive. (Of independent draws from 4 x 250, R-hat is below 1.02 nearly always.)
+        Bad is an R-hat above 1.05, an effective size below 100 and n / 4, a divergence, or a
+        sampler that did not arrive. (Of independent draws from 4 x 250, R-hat is below 1.02 nearly always.)
         """
         found = []
         rhat, ess = np.atleast_2d(self.rhat), np.atleast_2d(self.ess_bulk)
-        n, lost = len(rhat), int(np.sum(~np.atleast_1d(self.finished)))
+        m, lost = len(rhat), int(np.sum(~np.atleast_1d(self.finished)))
         if lost:
-            found.append(f"the sampler did not reach the posterior of {lost} of {n} observations")
+            found.append(f"the sampler did not reach the posterior of {lost} of {m} observations")
         bad = (np.nan_to_num(rhat, nan=1.0) > _RHAT).any(axis=1)
         if bad.any():
             i, j = np.unravel_index(np.nanargmax(rhat), rhat.shape)
             found.append(
-                f"chains disagree for {bad.sum()} of {n} observations (R-hat of {labels[j]} is "
+                f"chains disagree for {bad.sum()} of {m} observations (R-hat of {labels[j]} is "
                 f"{rhat[i, j]:.2f}, should be below {_RHAT}): they may each have found other modes"
             )
-        few = (np.nan_to_num(ess, nan=np.inf) < _ESS).any(axis=1)
+        enough = min(_ESS, n / 4)
+        few = (np.nan_to_num(ess, nan=np.inf) < enough).any(axis=1)
         if few.any():
             i, j = np.unravel_index(np.nanargmin(ess), ess.shape)
             found.append(
-                f"{few.sum()} of {n} observations have fewer than {_ESS:.0f} effective draws "
+                f"{few.sum()} of {m} observations have fewer than {enough:.0f} effective draws "
                 f"({ess[i, j]:.0f} for {labels[j]})"
             )
         if np.sum(self.divergences):

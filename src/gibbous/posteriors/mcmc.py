@@ -32,7 +32,7 @@ from gibbous.samplers import AbstractSampler, Target, Trace
 _FLOOR = -1e10  # in the place of a likelihood of zero, so that differences stay finite
 _POINTS = 256  # evaluated side by side for one z: memory stays bounded for any n
 _PROBES = 64  # draws of the prior at which the likelihood is looked at before sampling
-_GROWTH = 4  # of the number of points from one stage to the next
+_GROWTH = 16  # of the number of points from one stage to the next; every stage is compiled
 
 
 class AbstractLikelihood(eqx.Module):

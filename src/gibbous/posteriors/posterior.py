@@ -37,7 +37,7 @@ from gibbous.posteriors.observations import Observations
 from gibbous.prior import Prior
 from gibbous.progress import progress_bar
 from gibbous.recipe import describe
-from gibbous.samplers import AbstractSampler, Trace
+from gibbous.samplers import AbstractSampler, Trace, side_by_side
 from gibbous.scaling import Standardizer
 
 _BLOCK = 2**14  # draws, or densities, computed at a time
@@ -107,7 +107,7 @@ class Posterior:
         values, chains, found = run(key, observed, n, progress)
         theta = {name: v if observed.batched else v[0] for name, v in values.items()}
         if found is not None:
-            complaint = found.complaint(self.latent.labels)
+            complaint = found.complaint(self.latent.labels, n)
             if complaint:
                 warnings.warn(complaint, SamplingWarning, stacklevel=2)
             found = found if observed.batched else found.observation(0)
@@ -266,7 +266,8 @@ class Posterior:
         row: the observation that each job is for.
         """
         points = min(observed.points, _POINTS) if observed.mask is not None else 1
-        fit = max(1, _BLOCK // (self.approximation.width(size) * points))
+        block = _BLOCK if self.approximation.direct else side_by_side()
+        fit = max(1, block // (self.approximation.width(size) * points))
         width = min(_power_of_two(len(row)), _power_of_two(fit + 1) // 2)
         parts = []
         with progress_bar("sampling", len(row), unit="blocks", show=progress) as advance:
@@ -325,7 +326,9 @@ def _power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-@eqx.filter_jit
+# The samplers repeat the network many times over: polished less, they compile a quarter faster and
+# run as fast (measured on the double moon).
+@eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})
 def _sample_block(
     core: _Core,
     key: Key,

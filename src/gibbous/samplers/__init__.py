@@ -3,11 +3,20 @@
 `SMC` is the default: see docs/recipe.md for the measurements that made it so.
 """
 
-from gibbous.samplers.base import AbstractSampler, Target, Trace
+from gibbous.samplers.base import AbstractSampler, Target, Trace, side_by_side
 from gibbous.samplers.nested import NestedSlice
 from gibbous.samplers.nuts import NUTS
 from gibbous.samplers.smc import SMC
 
 SAMPLERS: dict[str, type[AbstractSampler]] = {"SMC": SMC, "NUTS": NUTS, "NestedSlice": NestedSlice}
 
-__all__ = ["NUTS", "SAMPLERS", "SMC", "AbstractSampler", "NestedSlice", "Target", "Trace"]
+__all__ = [
+    "NUTS",
+    "SAMPLERS",
+    "SMC",
+    "AbstractSampler",
+    "NestedSlice",
+    "Target",
+    "Trace",
+    "side_by_side",
+]

@@ -5,13 +5,16 @@ A population of particles begins in the prior and is led to the posterior throug
     p_t(z)  ~  pi(z) L_{<m}(z) L_{m..m'}(z)^beta,      beta: 0 -> 1,   m: 0 -> n in stages.
 
 At every step beta grows until the weights L^(d beta) leave a given effective sample size; the
-particles are resampled and moved by a random walk that leaves p_t unchanged,
+particles are resampled and moved by Metropolis steps that leave p_t unchanged, in turns
 
-    z' = z + r 2.38 / sqrt(d) C e,   e ~ N(0, I),   C C^T the population's covariance,
+    z' = m + C t,                       t_i ~ Student(5): a jump to anywhere in the population,
+    z' = z + r 2.38 / sqrt(d) C e,      e ~ N(0, I): a random walk from where the particle is,
 
-r between 0.05 and 1, another for each particle and step, so that ridges much thinner than the
-population is wide are explored too. No gradients are needed, and no mode that a particle sits in is
-lost. Points of an iid dataset are added in stages (Chopin 2002): early steps cost few likelihoods.
+m and C C^T the population's mean and covariance. The first is what a posterior of one
+round mode needs, the second what all others do; r lies between 0.05 and 1, another for each
+particle and step, so that ridges much thinner than the population is wide are explored too. No
+gradients are needed, and no mode that a particle sits in is lost. Points of an iid dataset are
+added in stages (Chopin 2002): early steps cost few likelihoods.
 
 Independent populations take the place of chains. The mean of their normalising constants estimates
 the evidence. The kernels are blackjax's.
@@ -26,10 +29,18 @@ from blackjax.smc import adaptive_tempered, resampling
 from jaxtyping import Array
 
 from gibbous._types import Key
-from gibbous.samplers.base import AbstractSampler, Target, Trace, covariance_root, share
+from gibbous.samplers.base import (
+    AbstractSampler,
+    Target,
+    Trace,
+    batch_size,
+    covariance_root,
+    share,
+)
 
 _MAX_STEPS = 200  # in each stage; a target that needs more is reported, and does not hang
 _SMALLEST = 0.05  # of the random walk's scales r
+_NU = 5.0  # degrees of freedom
 
 
 class SMC(AbstractSampler):
@@ -38,7 +49,7 @@ class SMC(AbstractSampler):
     Args:
         particles: at least so many in all populations together; never fewer than the draws.
         populations: that are run independently of each other.
-        moves: of the random walk at each temperature; None makes it 2 d, at least 10.
+        moves: pairs of Metropolis steps at each temperature; None makes it d, at least 5.
         ess: effective sample size that a step of the temperature leaves, as a share.
     """
 
@@ -77,21 +88,30 @@ class SMC(AbstractSampler):
     ) -> tuple[Array, Array, Array]:
         """From the posterior of the first `start` points to that of the first `stop`."""
         d = z.shape[1]
-        moves = max(10, 2 * d) if self.moves is None else self.moves
-        walk = random_walk.build_additive_step()
+        moves = max(5, d) if self.moves is None else self.moves
+        jump, walk = random_walk.build_irmh(), random_walk.build_additive_step()
 
         def log_before(z: Array) -> Array:
             before = target.log_likelihood(z, 0, start) if start else 0.0
             return target.log_prior(z) + before
 
-        def move(key: Key, state, log_density, root: Array):
-            def proposal(key: Key, _: Array) -> Array:
+        def move(key: Key, state, log_density, mean: Array, root: Array, inverse: Array):
+            def anywhere(key: Key) -> Array:
+                return mean + root @ jax.random.t(key, _NU, (d,))
+
+            def nearby(key: Key, _: Array) -> Array:
                 key_scale, key_step = jax.random.split(key)
                 scale = jax.random.uniform(key_scale, minval=math.log(_SMALLEST), maxval=0.0)
                 step = 2.38 / math.sqrt(d) * root @ jax.random.normal(key_step, (d,))
                 return jnp.exp(scale) * step
 
-            return walk(key, state, log_density, proposal)
+            def log_anywhere(_, state) -> Array:
+                u = inverse @ (state.position - mean)
+                return -0.5 * (_NU + 1) * jnp.sum(jnp.log1p(u**2 / _NU))
+
+            key_jump, key_walk = jax.random.split(key)
+            state, _ = jump(key_jump, state, log_density, anywhere, log_anywhere)
+            return walk(key_walk, state, log_density, nearby)
 
         kernel = adaptive_tempered.build_kernel(
             log_before,
@@ -100,14 +120,18 @@ class SMC(AbstractSampler):
             random_walk.init,
             resampling.systematic,
             self.ess,
+            batch_size=batch_size(stop, self.populations),
         )
 
         def step(carry: tuple) -> tuple:
             state, key, count, log_z, _ = carry
             arrived = state.tempering_param >= 1.0  # then this step only resamples and moves
+            mean = state.weights @ state.particles
             root = covariance_root(state.particles, state.weights)
+            inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(d), lower=True)
+            proposals = {"mean": mean[None], "root": root[None], "inverse": inverse[None]}
             key, key_step = jax.random.split(key)
-            state, info = kernel(key_step, state, moves, {"root": root[None]})
+            state, info = kernel(key_step, state, moves, proposals)
             log_z += jnp.where(arrived, 0.0, info.log_likelihood_increment)
             return state, key, count + 1, log_z, arrived
 

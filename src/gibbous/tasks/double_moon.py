@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float
-from scipy.special import expit, log_expit, logit
+from scipy.special import expit, log_expit, logit, logsumexp
 
 from gibbous.errors import GibbousWarning
 from gibbous.prior import Prior
@@ -41,6 +41,7 @@ NOISE_MEAN, NOISE_SD = -3.0, 0.7  # of log10 noise
 DILATION_SCALE = 2.0
 BLOCK = 8192  # arc densities at a time: the temporaries stay in cache
 POOR_ESS = 0.05
+FEW, PRIOR_DRAWS = 5, 500_000  # below so many points, draws of the prior are weighed
 
 Rows = Float[np.ndarray, " m"]
 
@@ -75,8 +76,8 @@ class DoubleMoonPosterior:
     """The exact posterior of (fraction, log10_noise, dilation) given points [n, 2].
 
     `ess` is the effective fraction of the importance draws (1 is perfect); `log_evidence` is
-    log p(x) in nats, with a standard error of about sqrt((1 / ess - 1) / draws). Built for five
-    points or more; fewer leave a posterior too bent for the proposal, and the warning says so.
+    log p(x) in nats, with a standard error of about sqrt((1 / ess - 1) / draws). Fewer than five
+    points leave a posterior too bent for the proposal, but so broad that draws of the prior serve.
 
     Raises:
         ObservationError: unless x is a finite [n, 2] array.
@@ -87,9 +88,17 @@ class DoubleMoonPosterior:
 
     def __init__(self, x: ArrayLike, *, draws: int = 1000, seed: int = 0) -> None:
         self._y = observation(x, (None, 2))
-        self._pool: Weighted = importance_sample(
-            self._log_target, starts(self._y), np.random.default_rng(seed), draws
-        )
+        rng = np.random.default_rng(seed)
+        if len(self._y) < FEW:
+            self._pool: Weighted | None = None
+            self._z = _draw_prior(rng, PRIOR_DRAWS)
+            log_d, log_1d = log_expit(self._z[:, 0]), log_expit(-self._z[:, 0])
+            w = log_likelihood(self._y, log_d, log_1d, self._z[:, 1], np.exp(self._z[:, 2]))
+            self.log_evidence = float(logsumexp(w) - np.log(len(w)))
+            self._p = np.exp(w - logsumexp(w))
+            self.ess = float(1 / np.sum(self._p**2) / len(w))
+            return
+        self._pool = importance_sample(self._log_target, starts(self._y), rng, draws)
         self.ess = self._pool.ess
         self.log_evidence = self._pool.log_z
         if self.ess < POOR_ESS:
@@ -105,8 +114,11 @@ class DoubleMoonPosterior:
         """Draw `n` times, independently, by rejection from the importance proposal.
 
         The bound on the weights is the largest among the importance draws; any above it is cut.
+        Of fewer than five points: by the weights of draws of the prior.
         """
         rng = np.random.default_rng(seed)
+        if self._pool is None:
+            return _named(self._z[rng.choice(len(self._z), size=n, p=self._p)])
         bound = self._pool.log_w.max()
         accept = np.exp(self._pool.log_z - bound)
         kept, missing = [np.empty((0, 3))], n
@@ -115,8 +127,7 @@ class DoubleMoonPosterior:
             log_w = self._log_target(z) - self._pool.proposal.log_prob(z)
             kept.append(z[np.log(rng.uniform(size=len(z))) < log_w - bound][:missing])
             missing -= len(kept[-1])
-        z = np.concatenate(kept)
-        return {"fraction": expit(z[:, 0]), "log10_noise": z[:, 1], "dilation": np.exp(z[:, 2])}
+        return _named(np.concatenate(kept))
 
     def log_prob(self, theta: Mapping[str, ArrayLike]) -> np.ndarray:
         """Normalised log density in the task's parameters, -inf outside the prior.
@@ -147,6 +158,16 @@ class DoubleMoonPosterior:
             prior = log_prior(z[:, 1], t) + log_d + log_1d + z[:, 2]
             value = log_likelihood(self._y, log_d, log_1d, z[:, 1], t) + prior
         return np.where(np.isnan(value), -np.inf, value)
+
+
+def _named(z: Float[np.ndarray, "m 3"]) -> dict[str, np.ndarray]:
+    return {"fraction": expit(z[:, 0]), "log10_noise": z[:, 1], "dilation": np.exp(z[:, 2])}
+
+
+def _draw_prior(rng: np.random.Generator, n: int) -> Float[np.ndarray, "m 3"]:
+    noise = NOISE_MEAN + NOISE_SD * rng.standard_normal(n)
+    log_t = np.log(np.abs(DILATION_SCALE * rng.standard_normal(n)))
+    return np.stack([logit(rng.uniform(size=n)), noise, log_t], axis=1)
 
 
 def log_prior(log10_noise: Rows, t: Rows) -> Rows:

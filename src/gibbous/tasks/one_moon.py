@@ -13,7 +13,6 @@ posterior is bent but broad, and by the adaptive proposal of `importance.py` for
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -25,17 +24,16 @@ from gibbous.simulation.simulator import simulator
 from gibbous.tasks.base import Task, observation, parameter, positive
 from gibbous.tasks.double_moon import (
     DILATION_SCALE,
+    FEW,
     NOISE_MEAN,
     NOISE_SD,
+    PRIOR_DRAWS,
     double_moon,
     log_likelihood,
     log_prior,
     starts,
 )
 from gibbous.tasks.importance import importance_sample
-
-FEW = 5
-PRIOR_DRAWS = 1_000_000
 
 
 def one_moon(n_points: int = 200) -> Task:
