@@ -70,6 +70,7 @@ def load_posterior(
         method = restore(header["method"], registry, path)
     elif describe(method) != header["method"]:
         raise ArtefactError(f"{path} was fitted with another method than {method!r}")
+    assert method is not None
     like, x_scaler = _skeleton(header, prior, method, registry, path)
     try:
         approximation, latent, x_scaler = tensors.restore((*like, x_scaler), arrays)

@@ -59,7 +59,7 @@ _PLANS = {
     # One line a method: what is trained, how, and on how many fresh datasets it is checked.
     "NPE": Plan(NPE(DeepSet()), 200, {"steps": 10_000, "batch_size": 64}, 2_000, 1_000),
     "NLE": Plan(LIKELIHOOD, 1, {"steps": 20_000, **LIKELIHOOD_CONFIG}, 30, 500),
-    "NRE": Plan(NRE(DeepSet(), contrasts=63), 200, {"steps": 10_000, "batch_size": 64}, 500, 500),
+    "NRE": Plan(NRE(DeepSet(), contrasts=63), 200, {"steps": 5_000, "batch_size": 64}, 500, 500),
 }
 _MOON_STEPS = 10_000
 
@@ -175,12 +175,12 @@ def _train(config: DemoConfig) -> Posterior:
     plan = config.plan
     if config.simulations is None:
         task = double_moon(plan.points)
-        data, options = task.simulator, dict(plan.options)
-        options["steps"] = config.steps or plan.options["steps"]
+        data = task.simulator
+        options = plan.options | ({"steps": config.steps} if config.steps else {})
     else:
         task = double_moon()
         data = simulate(task.prior, task.simulator, config.simulations, seed=config.seed)
-        options = {"steps": config.steps}
+        options: dict[str, Any] = {"steps": config.steps}
     return fit(plan.method, task.prior, data, config=FitConfig(**options), seed=config.seed)
 
 

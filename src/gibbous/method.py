@@ -57,8 +57,8 @@ class AbstractMethod(AbstractRecipe):
         learns_data: a density of the data, which must then be continuous too.
     """
 
-    learns_posterior: eqx.AbstractClassVar[bool]
-    learns_data: eqx.AbstractClassVar[bool]
+    learns_posterior: eqx.AbstractClassVar[bool]  # pyright: ignore
+    learns_data: eqx.AbstractClassVar[bool]  # pyright: ignore
 
     @abstractmethod
     def init(self, key: Key, spec: Spec) -> Model:

@@ -48,8 +48,8 @@ class NLE(AbstractMethod):
         sampler: of the posterior: gb.SMC(), gb.NUTS() or gb.NestedSlice().
     """
 
-    learns_posterior: ClassVar[bool] = False
-    learns_data: ClassVar[bool] = True
+    learns_posterior: ClassVar[bool] = False  # type: ignore
+    learns_data: ClassVar[bool] = True  # type: ignore
 
     estimator: AbstractEstimator | None = None
     iid: bool = False
@@ -88,7 +88,7 @@ class NLE(AbstractMethod):
 
     def posterior(self, model: AbstractDensity, latent: Latent) -> MCMCPosterior:
         """The density as a function of z, times the prior."""
-        return MCMCPosterior(Likelihood(model, self.iid), latent, self.sampler)
+        return MCMCPosterior(Likelihood(density=model, iid=self.iid), latent, self.sampler)
 
 
 class Likelihood(AbstractLikelihood):

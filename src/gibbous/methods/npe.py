@@ -37,8 +37,8 @@ class NPE(AbstractMethod):
             than 5,000 simulations, which a single network overfits, and 1 otherwise.
     """
 
-    learns_posterior: ClassVar[bool] = True
-    learns_data: ClassVar[bool] = False
+    learns_posterior: ClassVar[bool] = True  # type: ignore
+    learns_data: ClassVar[bool] = False  # type: ignore
 
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: AbstractEstimator = AutoregressiveSpline()

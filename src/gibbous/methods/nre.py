@@ -60,8 +60,8 @@ class NRE(AbstractMethod):
         ConfigError: on options out of range.
     """
 
-    learns_posterior: ClassVar[bool] = False
-    learns_data: ClassVar[bool] = False
+    learns_posterior: ClassVar[bool] = False  # type: ignore
+    learns_data: ClassVar[bool] = False  # type: ignore
 
     embedding: AbstractEmbedding | Embedding | None = None
     classifier: Classifier = Classifier()
@@ -102,7 +102,7 @@ class NRE(AbstractMethod):
         embedding, e = build_embedding(recipe, key_embedding, x)
         keys = jax.random.split(key_ratio, members(self.members, spec.n_simulations))
         build = eqx.filter_vmap(lambda k: self.classifier.build(k, z.shape[1], e.shape[1]))
-        return RatioModel(embedding, build(keys), self.iid)
+        return RatioModel(embedding=embedding, ratios=build(keys), iid=self.iid)
 
     def loss(self, model: "RatioModel", batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """The loss of each row, or its mean over some points of it."""

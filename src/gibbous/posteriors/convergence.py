@@ -42,7 +42,7 @@ class Diagnostics:
         log_evidence: np.ndarray,
     ) -> "Diagnostics":
         """Compute them from chains [m, chains, draws, d]."""
-        from arviz_stats.base import array_stats
+        from arviz_stats.base import array_stats  # type: ignore
 
         if chains.shape[2] < 4:  # too few to split
             nothing = np.full((len(chains), chains.shape[3]), np.nan)
@@ -69,7 +69,8 @@ class Diagnostics:
         """What is wrong with these n draws and what to do about it; empty if nothing is.
 
         Bad is an R-hat above 1.05, an effective size below 100 and n / 4, a divergence, or a
-        sampler that did not arrive. (Of independent draws from 4 x 250, R-hat is below 1.02 nearly always.)
+        sampler that did not arrive. (Of independent draws from 4 x 250, R-hat is nearly always
+        below 1.02.)
         """
         found = []
         rhat, ess = np.atleast_2d(self.rhat), np.atleast_2d(self.ess_bulk)

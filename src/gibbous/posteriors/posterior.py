@@ -238,7 +238,7 @@ class Posterior:
     ) -> tuple[dict[str, np.ndarray], int, Diagnostics]:
         """Draws of chains: one job is all of them for one observation."""
         theta, trace = self._run(key, observed, n, np.arange(len(observed.x)), progress)
-        if not trace.started.all():
+        if not np.all(trace.started):
             raise ObservationError(
                 f"the likelihood of observation {int(np.argmin(trace.started))} is zero or not "
                 "finite at every draw of the prior that was tried: compare it with simulations, "
@@ -249,7 +249,10 @@ class Posterior:
         side = np.concatenate([v.reshape(m, chains, length, -1) for v in theta.values()], axis=-1)
         constant = _evidence_units(self._core, observed.x, observed.mask)
         found = Diagnostics.of(
-            side, trace.divergences, trace.finished, np.asarray(trace.log_evidence + constant)
+            side,
+            np.asarray(trace.divergences),
+            np.asarray(trace.finished),
+            np.asarray(trace.log_evidence + constant),
         )
         # One draw of each chain after the other, so that any first n hold as many of each.
         flat = {
@@ -328,7 +331,7 @@ def _power_of_two(n: int) -> int:
 
 # The samplers repeat the network many times over: polished less, they compile a quarter faster and
 # run as fast (measured on the double moon).
-@eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})
+@eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})  # type: ignore
 def _sample_block(
     core: _Core,
     key: Key,
@@ -361,6 +364,7 @@ def _evaluate_block(
 ) -> Array:
     z = core.latent.encode(theta)
     y = core.x_scaler.forward(jnp.asarray(x))
+    mask = None if mask is None else jnp.asarray(mask)
     axes = (0, 0 if paired else None, 0 if paired and mask is not None else None)
     if what == "likelihood":
         assert isinstance(core.approximation, MCMCPosterior)

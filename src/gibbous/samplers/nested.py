@@ -11,6 +11,7 @@ live points hold less than a given share of Z. The kernel is blackjax's.
 """
 
 import math
+from typing import Any
 
 import blackjax
 import jax
@@ -56,7 +57,7 @@ class NestedSlice(AbstractSampler):
         key_start, key_init, key_run, key_draw, key_order = jax.random.split(key, 5)
         start = target.draw_prior(key_start, self.live)
         d, k = start.shape[1], max(1, int(self.kill * self.live))
-        algorithm = blackjax.nss(
+        algorithm: Any = blackjax.nss(
             target.log_prior,
             lambda z: target.log_likelihood(z, 0, target.stages[-1]),
             num_inner_steps=max(5, 2 * d) if self.moves is None else self.moves,

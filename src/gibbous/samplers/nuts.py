@@ -5,6 +5,8 @@ mass matrix each for themselves, and then follow Hamiltonian trajectories. The k
 warm-up are blackjax's; chains (and, outside, observations) are vmapped: compiled once for all.
 """
 
+from typing import Any
+
 import blackjax
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,7 @@ class NUTS(AbstractSampler):
         """The draws after warm-up."""
         key_start, key_warmup, key_draws = jax.random.split(key, 3)
         starts = resample_starts(key_start, target, self.candidates, self.chains)
-        adaptation = blackjax.window_adaptation(
+        adaptation: Any = blackjax.window_adaptation(
             blackjax.nuts,
             target.log_prob,
             is_mass_matrix_diagonal=False,

@@ -140,4 +140,4 @@ class SMC(AbstractSampler):
         state, _, _, log_z, arrived = jax.lax.while_loop(
             lambda carry: ~carry[-1] & (carry[2] < _MAX_STEPS), step, begin
         )
-        return state.particles, arrived, log_z
+        return jnp.asarray(state.particles), arrived, log_z

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from gibbous.prior import Prior
 from gibbous.simulation.simulator import simulator
@@ -72,9 +72,9 @@ class OneMoonPosterior:
         pools = [self._pool(k, rng, draws) for k in (0, 1)]
         self._z = [z for z, _ in pools]
         self._log_w = [w for _, w in pools]
-        self.log_evidence = np.array([logsumexp(w) - np.log(len(w)) for w in self._log_w])
+        self.log_evidence = np.array([_log_sum(w) - np.log(len(w)) for w in self._log_w])
         self.probability = float(expit(self.log_evidence[1] - self.log_evidence[0]))
-        self.ess = np.array([np.exp(2 * logsumexp(w) - logsumexp(2 * w)) for w in self._log_w])
+        self.ess = np.array([np.exp(2 * _log_sum(w) - _log_sum(2 * w)) for w in self._log_w])
 
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
         """Draw `n` times: the moon, then among the importance draws for it by their weights."""
@@ -82,7 +82,7 @@ class OneMoonPosterior:
         upper = (rng.uniform(size=n) < self.probability).astype(int)
         z = np.empty((n, 2))
         for k in (0, 1):
-            w = np.exp(self._log_w[k] - logsumexp(self._log_w[k]))
+            w = np.exp(self._log_w[k] - _log_sum(self._log_w[k]))
             z[upper == k] = self._z[k][rng.choice(len(w), size=int(np.sum(upper == k)), p=w)]
         return {"upper": upper, "log10_noise": z[:, 0], "dilation": np.exp(z[:, 1])}
 
@@ -120,3 +120,7 @@ class OneMoonPosterior:
         begin = [(z[1:], scale[1:]) for z, scale in starts(self._y, moons=(1 - k,))]
         pool = importance_sample(log_target, begin, rng, draws)
         return pool.z, pool.log_w
+
+
+def _log_sum(w: Float[np.ndarray, " m"]) -> float:
+    return float(np.logaddexp.reduce(w))
