@@ -96,7 +96,8 @@ class OneMoonPosterior:
             inside = (upper == k) & (t > 0) & (np.abs(noise) < 100)
             value = self._log_likelihood(k, noise[inside], t[inside])
             out[inside] = value + log_prior(noise[inside], t[inside])
-        return out - np.logaddexp(*self.log_evidence)
+        out -= np.logaddexp(*self.log_evidence)
+        return out
 
     def _log_likelihood(self, k: int, noise: np.ndarray, t: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
