@@ -24,10 +24,10 @@ SIZES = (1, 10, 200, 5_000)
 _THETA = {"fraction": [0.3], "log10_noise": [-1.7], "dilation": [1.4]}
 _MOONS = 12  # datasets of each size of which the moon is asked
 _MOON_SIZES = (1, 3, 10)
-_DRAWS = 500
+_DRAWS = 256
 
 # Posteriors of one mode, and 200 points to every likelihood: few particles and moves are enough.
-LIKELIHOOD = NLE(iid=True, sampler=SMC(particles=512, moves=2))
+LIKELIHOOD = NLE(iid=True, sampler=SMC(particles=256, moves=2))
 LIKELIHOOD_CONFIG = {"batch_size": 512, "learning_rate": 4e-3, "b2": 0.99, "clip": 10.0}
 
 
