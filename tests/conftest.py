@@ -4,11 +4,22 @@ import os
 
 os.environ["MPLBACKEND"] = "Agg"
 
+import equinox as eqx
+import jax
 import jaxtyping
 import pytest
 
 # Before the first import of gibbous, and for the whole session.
 jaxtyping.install_import_hook("gibbous", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """Every compiled program maps memory, and a process may hold some 65,000 maps: beyond, XLA
+    dies of a segmentation fault."""
+    yield
+    jax.clear_caches()
+    eqx.clear_caches()
 
 
 @pytest.fixture

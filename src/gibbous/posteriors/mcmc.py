@@ -103,7 +103,8 @@ class MCMCPosterior(AbstractPosterior):
             order = jnp.argsort(jax.random.uniform(key_order, counts.shape) - counts)
             e, counts = e[order], counts[order]
         probes = self.latent.draw_prior(key_probe, _PROBES)
-        started = jnp.any(jnp.isfinite(jax.vmap(lambda z: self._sum(z, e, counts))(probes)))
+        seen = jax.vmap(lambda z: self._sum(z, e, counts))(probes)
+        started = jnp.any(jnp.isfinite(seen) & (seen > _FLOOR))
         combinations = jnp.asarray(self.latent.combinations)
 
         def log_joint(z: Array, stop: int) -> Float[Array, " K"]:
