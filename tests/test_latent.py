@@ -16,23 +16,6 @@ FEW = 256  # as many as a prior draws to check itself: nothing to compile again
 
 
 @pytest.fixture(scope="module")
-def prior():
-    """Scalars, a vector, a conditional scale, a conditional support."""
-    return Prior(
-        fraction=dist.Beta(2.0, 3.0),
-        scale=dist.LogNormal(0.5, 0.3),
-        noise=lambda scale: dist.HalfNormal(scale),
-        slopes=dist.Normal(jnp.array([0.0, 1.0, 2.0]), 0.5),
-        top=lambda fraction: dist.Uniform(fraction, 2.0),
-    )
-
-
-@pytest.fixture(scope="module")
-def theta(prior):
-    return prior.sample(0, N)
-
-
-@pytest.fixture(scope="module")
 def latent(prior, theta):
     return Latent.fit(prior, theta)
 

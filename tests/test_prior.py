@@ -14,23 +14,6 @@ N = 2_000
 FEW = 256  # as many as a prior draws to check itself: nothing to compile again
 
 
-@pytest.fixture(scope="module")
-def prior():
-    """Scalars, a vector, a conditional scale, a conditional support."""
-    return Prior(
-        fraction=dist.Beta(2.0, 3.0),
-        scale=dist.LogNormal(0.5, 0.3),
-        noise=lambda scale: dist.HalfNormal(scale),
-        slopes=dist.Normal(jnp.array([0.0, 1.0, 2.0]), 0.5),
-        top=lambda fraction: dist.Uniform(fraction, 2.0),
-    )
-
-
-@pytest.fixture(scope="module")
-def theta(prior):
-    return prior.sample(0, N)
-
-
 def _reference(theta):
     """log p(theta) by SciPy, in float64."""
     t = {n: np.asarray(v, np.float64) for n, v in theta.items()}

@@ -96,7 +96,7 @@ def _skeleton(
 ) -> tuple[tuple[Any, Latent], Standardizer]:
     """The approximation, latent space and scaler of data, with shapes in the place of arrays."""
     names, event_shape = tuple(header["inferred"]), tuple(header["event_shape"])
-    empty = Standardizer.empty((header.get("z_continuous", header["z_dim"]),))
+    empty = Standardizer.empty((header["z_continuous"],))
     latent = Latent(prior, names, empty)
 
     def model(method: AbstractMethod, pilot: Batch) -> Any:

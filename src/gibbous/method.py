@@ -5,13 +5,12 @@
     posterior(model, latent)   -> AbstractPosterior over z
 
 `batch.z` is always unconstrained and standardised, so no method can leak mass outside the prior.
-What a method asks of the problem it says in two constants, so that `gb.fit` can check beforehand.
+What a method asks of the problem it says in two properties, so that `gb.fit` can check beforehand.
 """
 
 from abc import abstractmethod
 from typing import Any, NamedTuple, TypeAlias
 
-import equinox as eqx
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
@@ -49,16 +48,20 @@ class Ctx(NamedTuple):
 
 
 class AbstractMethod(AbstractRecipe):
-    """The contract of every method; `tests/contract` holds the laws that each one passes.
+    """The contract of every method; `tests/contract` holds the laws that each one passes."""
 
-    Constants:
-        learns_posterior: a density of the parameters, which must then be continuous. Otherwise a
-            likelihood or a ratio, with which the prior's density is needed when sampling.
-        learns_data: a density of the data, which must then be continuous too.
-    """
+    @property
+    @abstractmethod
+    def learns_posterior(self) -> bool:
+        """It learns a density of the parameters, which must then be continuous.
 
-    learns_posterior: eqx.AbstractClassVar[bool]  # pyright: ignore
-    learns_data: eqx.AbstractClassVar[bool]  # pyright: ignore
+        Otherwise a likelihood or a ratio, with which the prior's density is needed when sampling.
+        """
+
+    @property
+    @abstractmethod
+    def learns_data(self) -> bool:
+        """It learns a density of the data, which must then be continuous."""
 
     @abstractmethod
     def init(self, key: Key, spec: Spec) -> Model:

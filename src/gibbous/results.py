@@ -46,9 +46,7 @@ def save_figure(axes, path: Path) -> None:
     """Save the figure that holds these axes, and close it."""
     import matplotlib.pyplot as plt
 
-    figure = np.ravel(axes)[0].figure
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    plt.close(keep_figure(axes, path))
 
 
 def keep_figure(axes, path: Path):

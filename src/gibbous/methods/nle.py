@@ -13,8 +13,6 @@ q is learnt of one point, and serves datasets of any size.
 Shapes: z [dim]; x [d], or [n, d] where points are iid.
 """
 
-from typing import ClassVar
-
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float
@@ -48,14 +46,21 @@ class NLE(AbstractMethod):
         sampler: of the posterior: gb.SMC(), gb.NUTS() or gb.NestedSlice().
     """
 
-    learns_posterior: ClassVar[bool] = False  # type: ignore
-    learns_data: ClassVar[bool] = True  # type: ignore
-
     estimator: AbstractEstimator | None = None
     iid: bool = False
     points: int = 16
     members: int | None = None
     sampler: AbstractSampler = SMC()
+
+    @property
+    def learns_posterior(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def learns_data(self) -> bool:
+        """Yes."""
+        return True
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.

@@ -9,8 +9,6 @@ is the posterior itself (Papamakarios & Murray 2016, arXiv 1605.06376; Greenberg
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
-from typing import ClassVar
-
 import jax
 from jaxtyping import Array, Float
 
@@ -37,12 +35,19 @@ class NPE(AbstractMethod):
             than 5,000 simulations, which a single network overfits, and 1 otherwise.
     """
 
-    learns_posterior: ClassVar[bool] = True  # type: ignore
-    learns_data: ClassVar[bool] = False  # type: ignore
-
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: AbstractEstimator = AutoregressiveSpline()
     members: int | None = None
+
+    @property
+    def learns_posterior(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def learns_data(self) -> bool:
+        """No."""
+        return False
 
     def init(self, key: Key, spec: Spec) -> DirectPosterior:
         """Make the networks.

@@ -19,7 +19,7 @@ those that were drawn apart.
 """
 
 import math
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -60,9 +60,6 @@ class NRE(AbstractMethod):
         ConfigError: on options out of range.
     """
 
-    learns_posterior: ClassVar[bool] = False  # type: ignore
-    learns_data: ClassVar[bool] = False  # type: ignore
-
     embedding: AbstractEmbedding | Embedding | None = None
     classifier: Classifier = Classifier()
     loss_kind: Literal["A", "B", "C"] = "C"
@@ -73,6 +70,16 @@ class NRE(AbstractMethod):
     points: int = 4
     members: int | None = None
     sampler: AbstractSampler = SMC()
+
+    @property
+    def learns_posterior(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def learns_data(self) -> bool:
+        """No."""
+        return False
 
     def __check_init__(self):
         if self.loss_kind not in _LOSSES or self.contrasts < 1 or self.gamma <= 0:
