@@ -27,7 +27,7 @@ _MOON_SIZES = (1, 3, 10)
 _DRAWS = 256
 
 # Posteriors of one mode, and 200 points to every likelihood: few particles and moves are enough.
-LIKELIHOOD = NLE(iid=True, sampler=SMC(particles=256, moves=2))
+LIKELIHOOD = NLE(iid=True, sampler=SMC(particles=256, moves=4))
 LIKELIHOOD_CONFIG = {"batch_size": 512, "learning_rate": 4e-3, "b2": 0.99, "clip": 10.0}
 
 

@@ -54,17 +54,20 @@ def _log_normal(v, root):
 def _target(c):
     """Four points of two stages, of a different slope each: the right ones must be counted."""
 
-    def log_likelihood(z, start, stop):
+    def points(z, start, stop):
         one, other = _log_normal(z - c.x, c.noise), _log_normal(z - c.y, c.noise)
         whole = jnp.logaddexp(one + jnp.log(c.w), other + jnp.log1p(-c.w))
         neck = -0.5 * jnp.sum(z[1:] ** 2) * jnp.exp(-z[0]) - z[0]
         whole = (1 - c.funnel) * whole + c.funnel * neck
         return (stop - start) / 4 * whole + c.slope * SLOPES[start:stop].sum(axis=0) @ z
 
+    def log_likelihoods(z, start, stop):
+        return points(z, 0, start), points(z, start, stop)
+
     return Target(
         log_prior=lambda z: c.prior_weight * _log_normal(z, c.prior),
         draw_prior=lambda key, n: jax.random.normal(key, (n, 3)) @ c.prior.T,
-        log_likelihood=log_likelihood,
+        log_likelihoods=log_likelihoods,
         stages=(1, 4),
     )
 

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from gibbous._types import Key
 from gibbous.latent import Latent
 from gibbous.posteriors.base import AbstractPosterior
-from gibbous.samplers import AbstractSampler, Target, Trace
+from gibbous.samplers import AbstractSampler, Target, Trace, map_blocks
 
 _FLOOR = -1e10  # in the place of a likelihood of zero, so that differences stay finite
 _POINTS = 256  # evaluated side by side for one z: memory stays bounded for any n
@@ -107,38 +107,44 @@ class MCMCPosterior(AbstractPosterior):
         started = jnp.any(jnp.isfinite(seen) & (seen > _FLOOR))
         combinations = jnp.asarray(self.latent.combinations)
 
-        def log_joint(z: Array, stop: int) -> Float[Array, " K"]:
-            """log pi(z_c, k) + log L_{<stop}(z_c, k) for each k."""
+        def log_joint(z: Array, start: int, stop: int) -> Float[Array, "K 2"]:
+            """log pi(z_c, k) + log L(z_c, k) of the points < start, and < stop, for each k."""
 
             def one(k: Array) -> Array:
                 full = jnp.concatenate([z, k])
-                value = self.latent.log_prior(full[None])[0]
-                return value + _bounded(self._sum(full, e[:stop], counts[:stop])) if stop else value
+                before, new = self._sums(full, e[:stop], counts[:stop], start)
+                prior = self.latent.log_prior(full[None])[0]
+                return prior + jnp.stack([_bounded(before), _bounded(before + new)])
 
             return jax.vmap(one)(combinations)
 
-        def log_likelihood(z: Array, start: int, stop: int) -> Array:
+        def log_prior(z: Array) -> Array:
+            full = jax.vmap(lambda k: jnp.concatenate([z, k]))(combinations)
+            return jax.nn.logsumexp(self.latent.log_prior(full))
+
+        def log_likelihoods(z: Array, start: int, stop: int) -> tuple[Array, Array]:
             if len(combinations) == 1:
                 full = jnp.concatenate([z, combinations[0]])
-                return _bounded(self._sum(full, e[start:stop], counts[start:stop]))
-            both = [jax.nn.logsumexp(log_joint(z, m)) for m in (start, stop)]
-            return _bounded(both[1] - both[0])
+                before, new = self._sums(full, e[:stop], counts[:stop], start)
+                return _bounded(before), _bounded(new)
+            before, all_of_them = jax.nn.logsumexp(log_joint(z, start, stop), axis=0)
+            return _bounded(before - log_prior(z)), _bounded(all_of_them - before)
 
         target = Target(
-            log_prior=lambda z: jax.nn.logsumexp(log_joint(z, 0)),
+            log_prior=log_prior,
             draw_prior=lambda key, m: self.latent.draw_prior(key, m)[:, : self.latent.n_continuous],
-            log_likelihood=log_likelihood,
+            log_likelihoods=log_likelihoods,
             stages=_stages(len(e)),
         )
         if self.latent.continuous:
             trace = self.sampler.sample(key_z, target, n)
         else:  # nothing is left to sample: one draw of no coordinates for each of n
-            evidence = jax.nn.logsumexp(log_joint(jnp.zeros(0), len(e)))
+            evidence = jax.nn.logsumexp(log_joint(jnp.zeros(0), 0, len(e))[:, 1])
             trace = Trace(jnp.zeros((1, n, 0)), evidence)
         if self.latent.discrete:
             chains, length, d = trace.z.shape  # d may be 0
             flat = trace.z.reshape(chains * length, d)
-            logits = jax.lax.map(lambda z: log_joint(z, len(e)), flat, batch_size=256)
+            logits = map_blocks(lambda z: log_joint(z, 0, len(e))[:, 1], flat, 256)
             k = combinations[jax.random.categorical(key_k, logits)]
             z = jnp.concatenate([flat, k], axis=1).reshape(chains, length, -1)
             trace = trace._replace(z=z)
@@ -152,21 +158,27 @@ class MCMCPosterior(AbstractPosterior):
         return self.likelihood.summarise(x, mask)[None], jnp.ones(1)
 
     def _sum(self, z: Array, e: Float[Array, "n e"], counts: Float[Array, " n"]) -> Array:
+        return self._sums(z, e, counts, 0)[1]
+
+    def _sums(self, z: Array, e: Float[Array, "n e"], counts: Array, start: int) -> Array:
+        """Summed log likelihoods of the points before `start`, and from there on."""
         if self.trained is not None:
             z = self.trained.encode(self.latent.decode(z[None])[0])[0]
+        new = jnp.arange(len(e)) >= start
+        counts = jnp.stack([jnp.where(new, 0.0, counts), jnp.where(new, counts, 0.0)])
 
         def some(block: tuple[Array, Array]) -> Array:
             each = jax.vmap(lambda row: self.likelihood.log_prob(z, row))(block[0])
-            return jnp.sum(jnp.where(block[1] > 0, each, 0.0))
+            return jnp.sum(jnp.where(block[1] > 0, each, 0.0), axis=1)
 
         if len(e) <= _POINTS:
             return some((e, counts))
         more = -len(e) % _POINTS
         blocks = (
             jnp.pad(e, ((0, more), (0, 0))).reshape(-1, _POINTS, e.shape[1]),
-            jnp.pad(counts, (0, more)).reshape(-1, _POINTS),
+            jnp.pad(counts, ((0, 0), (0, more))).reshape(2, -1, _POINTS).swapaxes(0, 1),
         )
-        return jnp.sum(jax.lax.map(jax.checkpoint(some), blocks))
+        return jnp.sum(jax.lax.map(jax.checkpoint(some), blocks), axis=0)
 
 
 def _stages(n: int) -> tuple[int, ...]:

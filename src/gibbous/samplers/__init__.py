@@ -3,7 +3,7 @@
 `SMC` is the default: see docs/recipe.md for the measurements that made it so.
 """
 
-from gibbous.samplers.base import AbstractSampler, Target, Trace, side_by_side
+from gibbous.samplers.base import AbstractSampler, Target, Trace, map_blocks, side_by_side
 from gibbous.samplers.nested import NestedSlice
 from gibbous.samplers.nuts import NUTS
 from gibbous.samplers.smc import SMC
@@ -18,5 +18,6 @@ __all__ = [
     "NestedSlice",
     "Target",
     "Trace",
+    "map_blocks",
     "side_by_side",
 ]

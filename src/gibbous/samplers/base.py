@@ -8,7 +8,7 @@ over observations. It knows no parameters' names, no bounds (there are none in R
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,18 +22,23 @@ class Target(NamedTuple):
     """The density, in parts.
 
     log_prior: log pi of one z [d], normalised. draw_prior: (key, n) -> z [n, d].
-    log_likelihood: sum of log L_i over points start <= i < stop of one z [d], always finite.
+    log_likelihoods: (z [d], start, stop) -> sums of log L_i over points i < start, and over points
+    start <= i < stop; always finite.
     stages: numbers of points m_1 < m_2 < ... < n after which a sampler may pause.
     """
 
     log_prior: Callable[[Array], Array]
     draw_prior: Callable[[Key, int], Array]
-    log_likelihood: Callable[[Array, int, int], Array]
+    log_likelihoods: Callable[[Array, int, int], tuple[Array, Array]]
     stages: tuple[int, ...]
+
+    def log_likelihood(self, z: Float[Array, " d"]) -> Float[Array, ""]:
+        """Of all points."""
+        return self.log_likelihoods(z, 0, self.stages[-1])[1]
 
     def log_prob(self, z: Float[Array, " d"]) -> Float[Array, ""]:
         """log pi(z) + log L(z)."""
-        return self.log_prior(z) + self.log_likelihood(z, 0, self.stages[-1])
+        return self.log_prior(z) + self.log_likelihood(z)
 
 
 class Trace(NamedTuple):
@@ -78,6 +83,16 @@ def batch_size(points: int, copies: int) -> int:
     return max(1, side_by_side() // (points * copies))
 
 
+def map_blocks(f: Callable[[Array], Any], z: Float[Array, "n d"], at_most: int) -> Any:
+    """f of each row, in equal blocks of at most so many rows: f is compiled once."""
+    n = len(z)
+    blocks = -(-n // at_most)
+    rows = share(n, blocks)
+    padded = jnp.pad(z, ((0, blocks * rows - n), (0, 0)), mode="edge")
+    values = jax.lax.map(jax.vmap(f), padded.reshape(blocks, rows, -1))
+    return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[:n], values)
+
+
 def share(n: int, chains: int) -> int:
     """Draws that each chain makes for n in all."""
     return -(-n // chains)
@@ -94,7 +109,5 @@ def resample_starts(key: Key, target: Target, candidates: int, n: int) -> Float[
     """n draws of the prior, chosen among more by their likelihoods (importance resampling)."""
     key_prior, key_choice = jax.random.split(key)
     z = target.draw_prior(key_prior, candidates)
-    log_w = jax.lax.map(
-        lambda row: target.log_likelihood(row, 0, target.stages[-1]), z, batch_size=256
-    )
+    log_w = map_blocks(target.log_likelihood, z, 256)
     return z[jax.random.categorical(key_choice, log_w, shape=(n,))]

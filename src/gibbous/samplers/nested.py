@@ -59,7 +59,7 @@ class NestedSlice(AbstractSampler):
         d, k = start.shape[1], max(1, int(self.kill * self.live))
         algorithm: Any = blackjax.nss(
             target.log_prior,
-            lambda z: target.log_likelihood(z, 0, target.stages[-1]),
+            target.log_likelihood,
             num_inner_steps=max(5, 2 * d) if self.moves is None else self.moves,
             num_delete=k,
         )

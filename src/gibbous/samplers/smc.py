@@ -7,26 +7,29 @@ A population of particles begins in the prior and is led to the posterior throug
 At every step beta grows until the weights L^(d beta) leave a given effective sample size; the
 particles are resampled and moved by Metropolis steps that leave p_t unchanged, in turns
 
-    z' = m + C t,                       t_i ~ Student(5): a jump to anywhere in the population,
-    z' = z + r 2.38 / sqrt(d) C e,      e ~ N(0, I): a random walk from where the particle is,
+    z' = m + C e / sqrt(c / 5),         c ~ chi^2(5): a jump to anywhere in the population,
+    z' = z + r 2.38 / sqrt(d) C e,      a random walk from where the particle is,
 
-m and C C^T the population's mean and covariance. The first is what a posterior of one
+e ~ N(0, I), m and C C^T the population's mean and covariance. The first is what a posterior of one
 round mode needs, the second what all others do; r lies between 0.05 and 1, another for each
 particle and step, so that ridges much thinner than the population is wide are explored too. No
 gradients are needed, and no mode that a particle sits in is lost. Points of an iid dataset are
 added in stages (Chopin 2002): early steps cost few likelihoods.
 
 Independent populations take the place of chains. The mean of their normalising constants estimates
-the evidence. The kernels are blackjax's.
+the evidence. Resampling and the search for beta are blackjax's; its loop evaluates the density anew
+where ours carries it along with the particle, and holds five copies of the network for our one.
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from blackjax.mcmc import random_walk
-from blackjax.smc import adaptive_tempered, resampling
-from jaxtyping import Array
+from blackjax.smc import resampling
+from blackjax.smc.ess import ess_solver
+from blackjax.smc.solver import dichotomy
+from jaxtyping import Array, Float, Int
 
 from gibbous._types import Key
 from gibbous.samplers.base import (
@@ -35,12 +38,25 @@ from gibbous.samplers.base import (
     Trace,
     batch_size,
     covariance_root,
+    map_blocks,
     share,
 )
 
 _MAX_STEPS = 200  # in each stage; a target that needs more is reported, and does not hang
 _SMALLEST = 0.05  # of the random walk's scales r
-_NU = 5.0  # degrees of freedom
+_NU = 5  # degrees of freedom
+
+
+class _Population(NamedTuple):
+    """Particles with their densities, how far they have come, and the evidence up to there."""
+
+    key: Key
+    z: Float[Array, "n d"]
+    base: Float[Array, " n"]  # log pi(z) L_{<m}(z)
+    new: Float[Array, " n"]  # log L_{m..m'}(z)
+    beta: Float[Array, ""]
+    log_z: Float[Array, ""]
+    steps: Int[Array, ""]  # of Metropolis steps; -1 before the densities are known
 
 
 class SMC(AbstractSampler):
@@ -49,7 +65,7 @@ class SMC(AbstractSampler):
     Args:
         particles: at least so many in all populations together; never fewer than the draws.
         populations: that are run independently of each other.
-        moves: pairs of Metropolis steps at each temperature; None makes it d, at least 5.
+        moves: Metropolis steps at each temperature; None makes it 2 d, at least 10.
         ess: effective sample size that a step of the temperature leaves, as a share.
     """
 
@@ -86,58 +102,75 @@ class SMC(AbstractSampler):
     def _temper(
         self, key: Key, target: Target, z: Array, start: int, stop: int
     ) -> tuple[Array, Array, Array]:
-        """From the posterior of the first `start` points to that of the first `stop`."""
-        d = z.shape[1]
-        moves = max(5, d) if self.moves is None else self.moves
-        jump, walk = random_walk.build_irmh(), random_walk.build_additive_step()
+        """From the posterior of the first `start` points to that of the first `stop`.
 
-        def log_before(z: Array) -> Array:
-            before = target.log_likelihood(z, 0, start) if start else 0.0
-            return target.log_prior(z) + before
+        A single loop over Metropolis steps, the first of which stands still: the network is in the
+        program that is compiled once.
+        """
+        size, d = z.shape
+        moves = max(10, 2 * d) if self.moves is None else self.moves
+        rows = batch_size(stop, self.populations)
 
-        def move(key: Key, state, log_density, mean: Array, root: Array, inverse: Array):
-            def anywhere(key: Key) -> Array:
-                return mean + root @ jax.random.t(key, _NU, (d,))
+        def evaluate(z: Array) -> tuple[Array, Array]:
+            before, new = target.log_likelihoods(z, start, stop)
+            return target.log_prior(z) + before, new
 
-            def nearby(key: Key, _: Array) -> Array:
-                key_scale, key_step = jax.random.split(key)
-                scale = jax.random.uniform(key_scale, minval=math.log(_SMALLEST), maxval=0.0)
-                step = 2.38 / math.sqrt(d) * root @ jax.random.normal(key_step, (d,))
-                return jnp.exp(scale) * step
+        def going_on(p: _Population) -> Array:
+            return ((p.beta < 1.0) | (p.steps % moves > 0)) & (p.steps < _MAX_STEPS * moves)
 
-            def log_anywhere(_, state) -> Array:
-                u = inverse @ (state.position - mean)
-                return -0.5 * (_NU + 1) * jnp.sum(jnp.log1p(u**2 / _NU))
+        def step(p: _Population) -> _Population:
+            key, key_heat, key_move, key_accept = jax.random.split(p.key, 4)
+            begun, due = p.steps >= 0, p.steps % moves == 0
+            p = jax.tree.map(lambda a, b: jnp.where(begun & due, a, b), self._heat(key_heat, p), p)
+            proposed, log_q = _propose(key_move, p.z, p.steps % 2 == 0)
+            proposed = jnp.where(begun, proposed, p.z)
+            base, new = map_blocks(evaluate, proposed, rows)
+            log_ratio = base - p.base + p.beta * (new - p.new) + log_q
+            accept = jnp.log(jax.random.uniform(key_accept, (size,))) < log_ratio
+            accept |= ~begun
+            return p._replace(
+                key=key,
+                z=jnp.where(accept[:, None], proposed, p.z),
+                base=jnp.where(accept, base, p.base),
+                new=jnp.where(accept, new, p.new),
+                steps=p.steps + 1,
+            )
 
-            key_jump, key_walk = jax.random.split(key)
-            state, _ = jump(key_jump, state, log_density, anywhere, log_anywhere)
-            return walk(key_walk, state, log_density, nearby)
+        zero = jnp.zeros(())
+        begin = _Population(key, z, jnp.zeros(size), jnp.zeros(size), zero, zero, jnp.array(-1))
+        end = jax.lax.while_loop(going_on, step, begin)
+        return end.z, end.beta >= 1.0, end.log_z
 
-        kernel = adaptive_tempered.build_kernel(
-            log_before,
-            lambda z: target.log_likelihood(z, start, stop),
-            move,
-            random_walk.init,
-            resampling.systematic,
-            self.ess,
-            batch_size=batch_size(stop, self.populations),
+    def _heat(self, key: Key, p: _Population) -> _Population:
+        """Raise beta as far as the weights allow, and resample by them."""
+        more = ess_solver(lambda _: p.new, p.z, self.ess, 1 - p.beta, dichotomy)
+        more = jnp.where(jnp.isfinite(more), jnp.clip(more, 0.0, 1 - p.beta), 0.0)
+        log_w = more * p.new
+        total = jax.nn.logsumexp(log_w)
+        i = resampling.systematic(key, jnp.exp(log_w - total), len(p.z))
+        return p._replace(
+            z=p.z[i],
+            base=p.base[i],
+            new=p.new[i],
+            beta=p.beta + more,
+            log_z=p.log_z + total - math.log(len(p.z)),
         )
 
-        def step(carry: tuple) -> tuple:
-            state, key, count, log_z, _ = carry
-            arrived = state.tempering_param >= 1.0  # then this step only resamples and moves
-            mean = state.weights @ state.particles
-            root = covariance_root(state.particles, state.weights)
-            inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(d), lower=True)
-            proposals = {"mean": mean[None], "root": root[None], "inverse": inverse[None]}
-            key, key_step = jax.random.split(key)
-            state, info = kernel(key_step, state, moves, proposals)
-            log_z += jnp.where(arrived, 0.0, info.log_likelihood_increment)
-            return state, key, count + 1, log_z, arrived
 
-        state = adaptive_tempered.init(z)._replace(tempering_param=jnp.zeros(()))
-        begin = (state, key, jnp.array(0), jnp.zeros(()), jnp.array(False))
-        state, _, _, log_z, arrived = jax.lax.while_loop(
-            lambda carry: ~carry[-1] & (carry[2] < _MAX_STEPS), step, begin
-        )
-        return jnp.asarray(state.particles), arrived, log_z
+def _propose(key: Key, z: Float[Array, "n d"], jumps: Array) -> tuple[Array, Float[Array, " n"]]:
+    """Where each particle might go, and log q(z | z') - log q(z' | z)."""
+    size, d = z.shape
+    key_e, key_t, key_r = jax.random.split(key, 3)
+    mean, root = jnp.mean(z, axis=0), covariance_root(z, jnp.full(size, 1 / size))
+    step = jax.random.normal(key_e, (size, d)) @ root.T
+    chi2 = jnp.sum(jax.random.normal(key_t, (size, _NU)) ** 2, axis=1, keepdims=True)
+    anywhere = mean + step * jnp.sqrt(_NU / chi2)
+    log_r = jax.random.uniform(key_r, (size, 1), minval=math.log(_SMALLEST), maxval=0.0)
+    nearby = z + jnp.exp(log_r) * 2.38 / math.sqrt(d) * step
+    proposed = jnp.where(jumps, anywhere, nearby)
+
+    def log_q(z: Array) -> Array:
+        e = jax.scipy.linalg.solve_triangular(root, (z - mean).T, lower=True)
+        return -0.5 * (_NU + d) * jnp.log1p(jnp.sum(e**2, axis=0) / _NU)
+
+    return proposed, jnp.where(jumps, log_q(z) - log_q(proposed), 0.0)
