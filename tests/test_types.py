@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gibbous._types import as_key
+from gibbous._types import as_key, stream
 from gibbous.errors import GibbousError, SeedError
 
 
@@ -41,3 +41,10 @@ def test_an_array_that_is_no_key_is_refused():
     with pytest.raises(TypeError) as caught:  # many keys are no key
         as_key(jax.random.split(jax.random.key(0)))
     assert isinstance(caught.value, GibbousError)
+
+
+def test_verbs_with_the_same_seed_have_streams_of_their_own():
+    keys = {tuple(np.asarray(jax.random.key_data(k))) for k in (as_key(0), stream(0, "sample"))}
+    assert len(keys | {tuple(np.asarray(jax.random.key_data(stream(0, "predict"))))}) == 3
+    same = jax.random.key_data(stream(0, "sample")) == jax.random.key_data(stream(0, "sample"))
+    assert bool(np.all(same))

@@ -1,5 +1,6 @@
 """Shape aliases and the one meaning of "seed"."""
 
+import zlib
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -32,3 +33,14 @@ def as_key(seed: Seed) -> Key:
         f"expected a seed that is an int or one JAX key, got {seed!r} of type "
         f"{type(seed).__name__}; pass for example seed=0 or seed=jax.random.key(0)"
     )
+
+
+def stream(seed: Seed, name: str) -> Key:
+    """A key of a verb's own, so that the same seed does not give two verbs the same numbers.
+
+    Data simulated with a seed would otherwise share their noise with draws made with that seed.
+
+    Raises:
+        SeedError: if `seed` is neither an int nor one JAX key.
+    """
+    return jax.random.fold_in(as_key(seed), zlib.crc32(name.encode()))

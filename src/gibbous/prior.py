@@ -187,6 +187,11 @@ class Prior:
         """As JSON, "custom" for each parameter that is a callable or no plain distribution."""
         return {name: distributions.describe(factor) for name, factor in self.factors.items()}
 
+    @property
+    def custom(self) -> list[str]:
+        """Parameters that do not travel with a file: callables, and what is no plain numpyro."""
+        return _custom(self.describe())
+
     @classmethod
     def restore(cls, described: Mapping[str, Any], path: str | Path) -> "Prior":
         """The prior that `describe` wrote to the file at `path`.
@@ -194,7 +199,7 @@ class Prior:
         Raises:
             ArtefactError: if a parameter is "custom".
         """
-        custom = [name for name, d in described.items() if distributions.is_custom(d)]
+        custom = _custom(described)
         if custom:
             raise ArtefactError(
                 f"the prior of {custom} in {path} is not made of plain numpyro distributions, so "
@@ -233,6 +238,10 @@ class Prior:
 
 
 @eqx.filter_jit
+def _custom(described: Mapping[str, Any]) -> list[str]:
+    return [name for name, d in described.items() if distributions.is_custom(d)]
+
+
 def _sample(prior: Prior, keys: Array) -> dict[str, Array]:
     def one(key: Key) -> dict[str, Array]:
         theta: dict[str, Any] = {}

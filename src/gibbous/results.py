@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gibbous import plots
-from gibbous._types import Seed
+from gibbous._types import Seed, stream
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
 from gibbous.simulation.run import simulate_at
@@ -39,7 +39,7 @@ def write_results(
 def predict(draws: Draws, simulator: Simulator, *, seed: Seed) -> np.ndarray:
     """Datasets simulated at posterior draws, [S, *event_shape]; failed ones are left out."""
     theta = {name: value[:_PREDICTIVE] for name, value in draws.values.items()}
-    return simulate_at(theta, simulator, seed=seed, progress=False).usable().x
+    return simulate_at(theta, simulator, seed=stream(seed, "predict"), progress=False).usable().x
 
 
 def save_figure(axes, path: Path) -> None:

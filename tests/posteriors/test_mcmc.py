@@ -15,7 +15,14 @@ from scipy import stats
 
 import gibbous as gb
 from gibbous.compilation import CompileClock
-from gibbous.errors import ConfigError, ObservationError, PriorError, SamplingWarning, ShapeError
+from gibbous.errors import (
+    ArtefactError,
+    ConfigError,
+    ObservationError,
+    PriorError,
+    SamplingWarning,
+    ShapeError,
+)
 from gibbous.latent import Latent
 from gibbous.posteriors.base import AbstractPosterior
 from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
@@ -263,6 +270,12 @@ def test_another_prior_gives_its_closed_form(posterior):
 def test_a_prior_outside_of_the_simulations_is_refused(posterior):
     with pytest.raises(PriorError, match="nothing was simulated"):
         posterior.with_prior(gb.Prior(a=dist.Normal(60.0, 1.0)))
+
+
+def test_a_new_prior_that_does_not_travel_with_a_file_is_refused_when_saving(posterior, tmp_path):
+    made_of_callables = gb.Prior(a=lambda: dist.Normal(0.5, 0.7))
+    with pytest.raises(ArtefactError, match="call with_prior on what"):
+        posterior.with_prior(made_of_callables).save(tmp_path / "p.gibbous")
 
 
 class Direct(AbstractPosterior):

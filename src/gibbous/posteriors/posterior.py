@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous import tensors
-from gibbous._types import Key, Seed, Theta, as_key
+from gibbous._types import Key, Seed, Theta, stream
 from gibbous.errors import (
+    ArtefactError,
     ConfigError,
     ObservationError,
     OutputExistsError,
@@ -101,7 +102,7 @@ class Posterior:
         """
         if n < 1:
             raise ConfigError(f"expected at least one draw, got {n=}")
-        key = as_key(seed)
+        key = stream(seed, "sample")
         observed = observations.parse(x, self.event_shape, self.x_scaler)
         run = self._sample_blocks if self.approximation.direct else self._sample_chains
         values, chains, found = run(key, observed, n, progress)
@@ -214,7 +215,14 @@ class Posterior:
 
         Raises:
             OutputExistsError: if the file is there already and `overwrite` is not set.
+            ArtefactError: if `with_prior` gave it a prior that does not travel with a file.
         """
+        if "new_prior" in self.recipe and self.prior.custom:
+            raise ArtefactError(
+                f"the new prior of {self.prior.custom} is not made of plain numpyro distributions, "
+                "so it cannot be saved: save the posterior as it was fitted, and call with_prior "
+                "on what gb.load returns"
+            )
         if Path(path).exists() and not overwrite:
             raise OutputExistsError(f"{path} exists; choose another name or pass overwrite=True")
         arrays = tensors.flatten((self.approximation, self.latent, self.x_scaler))
