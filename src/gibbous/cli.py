@@ -82,7 +82,7 @@ def demo(
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     datasets: Annotated[
         int | None,
-        typer.Option(help="Fresh datasets for the calibration (npe 2,000, nre 500, nle 30)."),
+        typer.Option(help="Fresh datasets for the calibration (npe 2,000, nre 500, nle 20)."),
     ] = None,
     exact: Annotated[
         int | None, typer.Option(help="Of those, how many get an exact posterior (default 100).")

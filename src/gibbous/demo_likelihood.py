@@ -24,12 +24,14 @@ from gibbous.training import FitConfig
 SIZES = (1, 10, 200, 5_000)
 _FEW = 10
 _THETA = {"fraction": [0.3], "log10_noise": [-1.7], "dilation": [1.4]}
-_MOONS = 12  # datasets of each size of which the moon is asked
+_MOONS = 6  # datasets of each size of which the moon is asked
 _MOON_SIZES = (1, 3, 10)
 _DRAWS = 256
 
-# Posteriors of one mode, and 200 points to every likelihood: few particles and moves are enough.
-LIKELIHOOD = NLE(iid=True, sampler=SMC(particles=256, moves=4))
+# Many points make round posteriors and slow likelihoods: few particles and moves. Few points leave
+# wide, curved ones, which need more and can afford them.
+LIKELIHOOD = NLE(iid=True, sampler=SMC(particles=512, moves=8))
+_OF_FEW_POINTS = SMC(particles=1_024, moves=20)
 LIKELIHOOD_CONFIG = {"batch_size": 512, "learning_rate": 4e-3, "b2": 0.99, "clip": 10.0}
 
 
@@ -42,8 +44,7 @@ def sizes_section(posterior: Posterior, folder: Path, seed: int) -> Section:
     for n in SIZES:
         x = full.x[0][:n]
         began = time.perf_counter()
-        # Few points leave a wide, curved posterior: it needs more particles, and can afford them.
-        sampled = posterior.with_sampler(SMC()) if n <= _FEW else posterior
+        sampled = posterior.with_sampler(_OF_FEW_POINTS) if n <= _FEW else posterior
         draws = sampled.sample(x, _DRAWS, seed=seed)
         seconds = time.perf_counter() - began
         reference = _exact(x, seed)
@@ -74,7 +75,7 @@ def moons_section(steps: int, seed: int) -> Section:
     """Which moon do the points come from? A Bernoulli parameter, enumerated exactly."""
     task = one_moon(1)
     config = FitConfig(**{**LIKELIHOOD_CONFIG, "steps": steps})
-    method = replace(LIKELIHOOD, sampler=SMC())
+    method = replace(LIKELIHOOD, sampler=_OF_FEW_POINTS)
     posterior = fit(method, task.prior, task.simulator, config=config, seed=seed)
     rows = []
     for n in _MOON_SIZES:

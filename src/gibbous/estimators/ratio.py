@@ -1,10 +1,13 @@
 """The classifier of ratio estimation: f(z, e) whose value is learnt to be log p(x | z) / p(x).
 
-    h_0 = W z + V e + c,      h_{l+1} = h_l + U_l s(W_l s(h_l) + V_l e + c_l),      f = w . s(h_L),
+    f = a(z) . b(e) + w . s(h_L),
+    h_0 = W z + V e + c,      h_{l+1} = h_l + U_l s(W_l s(h_l) + V_l e + c_l).
 
-residual blocks (He et al. 2016, arXiv 1512.03385), with the summary e of the data at each of them.
+The inner product of what z and what e have each been made into (a, b perceptrons of their own) is
+how an exponential family begins, and takes few simulations to learn; residual blocks (He et al.
+2016, arXiv 1512.03385), with the summary e of the data at each of them, add what it leaves out.
 
-Shapes: z [dim], e [cond], f [].
+Shapes: z [dim], e [cond], a, b [width], f [].
 """
 
 from collections.abc import Callable
@@ -23,7 +26,8 @@ class Classifier(AbstractRecipe):
     """Recipe of the classifier.
 
     Args:
-        width: units of a layer. depth: number of residual blocks.
+        width: units of a layer, and length of a and b, whose layers have twice as many.
+        depth: number of residual blocks, and of the hidden layers of a and b.
         activation: name of a function of `jax.nn`.
     """
 
@@ -39,14 +43,18 @@ class Classifier(AbstractRecipe):
 class Ratio(eqx.Module):
     """A built classifier."""
 
+    of_z: eqx.nn.MLP
+    of_e: eqx.nn.MLP
     first: eqx.nn.Linear
     blocks: list[tuple[eqx.nn.Linear, eqx.nn.Linear, eqx.nn.Linear]]
     last: eqx.nn.Linear
     function: Callable = eqx.field(static=True)
 
     def __init__(self, key: Key, recipe: Classifier, dim: int, cond: int):
-        keys = jax.random.split(key, 3 * recipe.depth + 2)
-        width = recipe.width
+        keys = jax.random.split(key, 3 * recipe.depth + 4)
+        width, depth, function = recipe.width, recipe.depth, activation(recipe.activation)
+        self.of_z = eqx.nn.MLP(dim, width, 2 * width, depth, function, key=keys[2])
+        self.of_e = eqx.nn.MLP(cond, width, 2 * width, depth, function, key=keys[3])
         self.first = eqx.nn.Linear(dim + cond, width, key=keys[0])
         self.last = eqx.nn.Linear(width, 1, key=keys[1])
         self.blocks = [
@@ -55,13 +63,15 @@ class Ratio(eqx.Module):
                 eqx.nn.Linear(cond, width, use_bias=False, key=k[1]),
                 eqx.nn.Linear(width, width, use_bias=False, key=k[2]),
             )
-            for k in keys[2:].reshape(recipe.depth, 3)
+            for k in keys[4:].reshape(depth, 3)
         ]
-        self.function = activation(recipe.activation)
+        self.function = function
 
-    def __call__(self, z: Float[Array, " dim"], e: Float[Array, " cond"]) -> Float[Array, ""]:
-        """The logit."""
+    def __call__(
+        self, z: Float[Array, " dim"], a: Float[Array, " width"], e: Float[Array, " cond"]
+    ) -> Float[Array, ""]:
+        """The logit, of z and a = `of_z(z)`, which serves every e."""
         h = self.first(jnp.concatenate([z, e]))
         for of_h, of_e, out in self.blocks:
             h = h + out(self.function(of_h(self.function(h)) + of_e(e)))
-        return self.last(self.function(h))[0]
+        return a @ self.of_e(e) + self.last(self.function(h))[0]

@@ -120,9 +120,14 @@ class NRE(AbstractMethod):
         k = 1 if self.loss_kind == "A" else self.contrasts
         # Points of one set share their z, which is no contrast: take neighbours a whole set away.
         shift = len(z) // rows
-        others = [jnp.roll(z, -i * shift, axis=0) for i in range(min(k, rows - 1) + 1)]
+        turns = range(min(k, rows - 1) + 1)
+
+        def others(v: Array) -> Array:
+            return jnp.stack([jnp.roll(v, -i * shift, axis=0) for i in turns], axis=1)
+
         e = jax.vmap(model.embedding)(x, mask)
-        logits = jax.vmap(jax.vmap(model.logits, (0, None)))(jnp.stack(others, axis=1), e)
+        a = jax.vmap(model.features)(z)  # once for each z, and not for each pair
+        logits = jax.vmap(jax.vmap(model.compare, (0, 0, None)))(others(z), others(a), e)
         each = jax.vmap(lambda f: _LOSSES[self.loss_kind](f, self.gamma), -1, -1)(logits)
         if self.balance:
             probability = jnp.mean(jax.nn.sigmoid(logits[:, :2]), axis=0)
@@ -150,9 +155,19 @@ class RatioModel(AbstractLikelihood):
         """The embedding."""
         return self.embedding(x, mask)
 
+    def features(self, z: Float[Array, " dim"]) -> Float[Array, "members width"]:
+        """What each member makes of z alone."""
+        return eqx.filter_vmap(lambda ratio: ratio.of_z(z))(self.ratios)
+
+    def compare(
+        self, z: Float[Array, " dim"], a: Float[Array, "members width"], e: Float[Array, " e"]
+    ) -> Float[Array, " members"]:
+        """The logit of each member, a being the features of z."""
+        return eqx.filter_vmap(lambda ratio, a: ratio(z, a, e))(self.ratios, a)
+
     def logits(self, z: Float[Array, " dim"], e: Float[Array, " e"]) -> Float[Array, " members"]:
         """Of each member."""
-        return eqx.filter_vmap(lambda ratio: ratio(z, e))(self.ratios)
+        return self.compare(z, self.features(z), e)
 
     def log_prob(self, z: Float[Array, " dim"], e: Float[Array, " e"]) -> Float[Array, ""]:
         """Log ratio."""
