@@ -32,7 +32,7 @@ def test_one_fit_serves_datasets_of_any_size(tmp_path):
     posterior = gb.fit(LIKELIHOOD, task.prior, task.simulator, config=config, seed=0)
     section = sizes_section(posterior.with_sampler(SAMPLER), tmp_path, 0)
     # 256 draws, some 150 of them effective, have a mean with an error of 0.08 sd and an sd with
-    # 0.06; what is left is for the short training. A fraction for the wrong moon would be 6 sds off.
+    # 0.06; what is left is for the short training. A fraction of the wrong moon would be 6 sds off
     for row in section.table.rows:
         mean, sd = number(row[3])
         exact_mean, exact_sd = number(row[4])
