@@ -120,7 +120,12 @@ def test_an_interrupted_fit_says_how_to_go_on(folder):
     import signal
     import time
 
-    command = [sys.executable, "-m", "gibbous", "fit", "problem.py", "-n", "1000",
+    # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+    run = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('gibbous', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", run, "fit", "problem.py", "-n", "1000",
                "--steps", "1000000", "--out", "long.gibbous"]  # fmt: skip
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     checkpoint = folder / "long.gibbous.checkpoint"
