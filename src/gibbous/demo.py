@@ -58,7 +58,7 @@ class Plan:
 _PLANS = {
     # One line a method: what is trained, how, and on how many fresh datasets it is checked.
     "NPE": Plan(NPE(DeepSet()), 200, {"steps": 10_000, "batch_size": 64}, 2_000, 1_000),
-    "NLE": Plan(LIKELIHOOD, 1, {"steps": 20_000, **LIKELIHOOD_CONFIG}, 20, 256),
+    "NLE": Plan(LIKELIHOOD, 1, {"steps": 40_000, **LIKELIHOOD_CONFIG}, 20, 256),
     "NRE": Plan(NRE(DeepSet(), contrasts=63), 200, {"steps": 5_000, "batch_size": 64}, 500, 500),
 }
 _MOON_STEPS = 10_000
