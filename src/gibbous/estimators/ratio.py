@@ -7,6 +7,8 @@ The inner product of what z and what e have each been made into (a, b perceptron
 how an exponential family begins, and takes few simulations to learn; residual blocks (He et al.
 2016, arXiv 1512.03385), with the summary e of the data at each of them, add what it leaves out.
 
+a and b are bounded by 8 in each element: far from what was simulated their product would run away.
+
 Shapes: z [dim], e [cond], a, b [width], f [].
 """
 
@@ -20,6 +22,8 @@ from jaxtyping import Array, Float
 from gibbous._types import Key
 from gibbous.nets.base import activation
 from gibbous.recipe import AbstractRecipe
+
+_BOUND = 8.0
 
 
 class Classifier(AbstractRecipe):
@@ -67,11 +71,19 @@ class Ratio(eqx.Module):
         ]
         self.function = function
 
+    def features(self, z: Float[Array, " dim"]) -> Float[Array, " width"]:
+        """a(z), which serves every e."""
+        return _bounded(self.of_z(z))
+
     def __call__(
         self, z: Float[Array, " dim"], a: Float[Array, " width"], e: Float[Array, " cond"]
     ) -> Float[Array, ""]:
-        """The logit, of z and a = `of_z(z)`, which serves every e."""
+        """The logit, of z, a = `features(z)` and e."""
         h = self.first(jnp.concatenate([z, e]))
         for of_h, of_e, out in self.blocks:
             h = h + out(self.function(of_h(self.function(h)) + of_e(e)))
-        return a @ self.of_e(e) + self.last(self.function(h))[0]
+        return a @ _bounded(self.of_e(e)) + self.last(self.function(h))[0]
+
+
+def _bounded(features: Array) -> Array:
+    return _BOUND * jnp.tanh(features / _BOUND)

@@ -157,7 +157,7 @@ class RatioModel(AbstractLikelihood):
 
     def features(self, z: Float[Array, " dim"]) -> Float[Array, "members width"]:
         """What each member makes of z alone."""
-        return eqx.filter_vmap(lambda ratio: ratio.of_z(z))(self.ratios)
+        return eqx.filter_vmap(lambda ratio: ratio.features(z))(self.ratios)
 
     def compare(
         self, z: Float[Array, " dim"], a: Float[Array, "members width"], e: Float[Array, " e"]
