@@ -22,13 +22,15 @@ from gibbous.estimators import (
     AutoregressiveMixture,
     AutoregressiveSpline,
     Classifier,
+    Consistency,
     CouplingSpline,
+    FlowMatching,
     RealNVP,
 )
 from gibbous.fit import fit
 from gibbous.history import History
 from gibbous.load import load
-from gibbous.methods import METHODS, NLE, NPE, NRE
+from gibbous.methods import CMPE, FMPE, METHODS, NLE, NPE, NRE
 from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
@@ -42,8 +44,10 @@ from gibbous.training import FitConfig
 __version__ = _version("gibbous")
 
 __all__ = [
+    "CMPE",
     "EMBEDDINGS",
     "ESTIMATORS",
+    "FMPE",
     "MDN",
     "METHODS",
     "MLP",
@@ -56,10 +60,12 @@ __all__ = [
     "AutoregressiveMixture",
     "AutoregressiveSpline",
     "Classifier",
+    "Consistency",
     "CouplingSpline",
     "DeepSet",
     "Draws",
     "FitConfig",
+    "FlowMatching",
     "GibbousError",
     "GibbousWarning",
     "History",

@@ -39,7 +39,7 @@ class Report:
         ranks: of the truth among `n_draws` draws, [m, d].
         ecdf: their ECDF with its simultaneous band.
         coverage: central and normal intervals at k sigma.
-        log_prob: log density of the truth in nats, [m].
+        log_prob: log density of the truth in nats, [m]; None if the posterior has no density.
         prior_log_prob: the same under the prior, [m]; None if nuisances were marginalised.
         history: of the fit.
     """
@@ -49,7 +49,7 @@ class Report:
     ranks: Int[np.ndarray, "m d"]
     ecdf: EcdfBand
     coverage: Coverage
-    log_prob: Float[np.ndarray, " m"]
+    log_prob: Float[np.ndarray, " m"] | None
     prior_log_prob: Float[np.ndarray, " m"] | None
     history: History
 
@@ -72,6 +72,8 @@ class Report:
                 f"{label}: rank ECDF {inside} its {level} band; coverage at {worst:.0f} sigma is "
                 f"{z:+.1f} standard errors from nominal, {verdict} ({m} datasets)."
             )
+        if self.log_prob is None:
+            return [*sentences, "This posterior has draws but no density: sharpness is not known."]
         mean, error = mean_and_error(self.log_prob)
         sharp = f"Mean log density of the truth: {mean:.2f} ± {error:.2f} nats"
         if self.prior_log_prob is not None:
@@ -184,7 +186,9 @@ def check_on(
         ranks=rank,
         ecdf=ecdf_band(u),
         coverage=coverage(u, mean, sd, truth),
-        log_prob=np.asarray(posterior.log_prob(inferred, sims.x, log_evidence=evidence)),
+        log_prob=posterior.log_prob(inferred, sims.x, log_evidence=evidence)
+        if posterior.approximation.tractable
+        else None,
         prior_log_prob=np.asarray(posterior.prior.log_prob(sims.theta)) if everything else None,
         history=posterior.history,
     )

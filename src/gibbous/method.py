@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.estimators.base import Moment
 from gibbous.latent import Latent
 from gibbous.posteriors.base import AbstractPosterior
 from gibbous.recipe import AbstractRecipe
@@ -45,6 +46,10 @@ class Ctx(NamedTuple):
     total_steps: int
     ema: Model
     training: bool
+
+    def moment(self, key: Key) -> Moment:
+        """What a density's loss needs of it, with the randomness of one row."""
+        return Moment(key, self.step / self.total_steps, self.training)
 
 
 class AbstractMethod(AbstractRecipe):

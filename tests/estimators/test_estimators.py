@@ -11,12 +11,15 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from gibbous.estimators import ESTIMATORS
+from gibbous.estimators.base import Moment
 from gibbous.estimators.ensemble import _Ensemble
 from gibbous.estimators.flow import Flow
 from gibbous.estimators.mixture import _Mixture
+from gibbous.estimators.velocity import _FlowMatching
 
 B = jnp.array([0.7, -1.2, 0.4])
-SMALL = {"layers": 3, "width": 16, "depth": 1, "components": 4}  # whatever of it a recipe has
+SMALL = {"layers": 3, "width": 16, "depth": 1, "components": 4, "steps": None}  # what a recipe has
+MOMENT = Moment(jax.random.key(3), jnp.array(0.5), True)
 CELLS = {1: 40, 2: 12}  # per axis, for the comparison of draws with the density
 FINE = {1: 100, 2: 40}  # quadrature points in a cell, per axis
 
@@ -39,7 +42,11 @@ def _build(name, dim, seed=0):
     """A density with random weights: at its beginning a flow is close to a Gaussian."""
     shape = eqx.filter_eval_shape(_recipe(name).build, jax.random.key(seed), *_pairs(dim))
     rng = np.random.default_rng(seed + 1)
-    size = {"MDN": 0.6, "RealNVP": 0.35 if dim == 2 else 0.25}.get(name, 0.25)
+    size = {
+        "MDN": 0.6,
+        "FlowMatching": 0.5 if dim == 1 else 0.25,
+        "RealNVP": 0.35 if dim == 2 else 0.25,
+    }.get(name, 0.25)
 
     def fill(leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
@@ -88,8 +95,9 @@ def _mismatch(counts, p, total):
     return max(mass, (statistic - dof) / np.sqrt(2 * dof))
 
 
-# In one dimension a coupling spline is an autoregressive one: nothing is left to couple.
-OTHERWISE = {("CouplingSpline", 1), ("Ensemble", 1)}
+# In one dimension a coupling spline is an autoregressive one: nothing is left to couple. A
+# consistency model has no density: see test_consistency.py.
+OTHERWISE = {("CouplingSpline", 1), ("Ensemble", 1), ("Consistency", 1), ("Consistency", 2)}
 CASES = [(n, d) for n in ESTIMATORS for d in (1, 2) if (n, d) not in OTHERWISE]
 
 
@@ -124,6 +132,8 @@ def test_a_wrong_jacobian_fails_the_same_test(case):
             return stats.norm.logpdf(np.asarray(u)).sum(-1)
         if isinstance(density, _Ensemble):  # the sum instead of the mean
             return _log_probs(density, a, b) + np.log(density.size)
+        if isinstance(density, _FlowMatching):  # the scale of the normal density
+            return _log_probs(density, a, b) + float(density.locate(b)[1].sum())
         if isinstance(density, _Mixture):  # the scale of v = (a - mu) exp(-s)
             return _log_probs(density, a, b) + float(density._locate(b)[1].sum())
         log_weights, means, precision = density._parameters(b)
@@ -292,11 +302,11 @@ def test_the_loss_is_minus_the_log_density_or_the_mean_of_the_members(case):
     a = jnp.asarray(draws[0], jnp.float32)
     if isinstance(density, _Ensemble):
         each = eqx.filter_vmap(lambda member: member.log_prob(a, B))(density.members)
-        np.testing.assert_allclose(density.loss(a, B), -each.mean(), rtol=1e-5)
-        assert density.loss(a, B) > -density.log_prob(a, B)  # Jensen
+        np.testing.assert_allclose(density.loss(a, B, MOMENT), -each.mean(), rtol=1e-5)
+        assert density.loss(a, B, MOMENT) > -density.log_prob(a, B)  # Jensen
         assert abs(each[0] - each[1]) > 1e-3  # the members are not copies
-    else:
-        assert density.loss(a, B) == -density.log_prob(a, B)
+    elif not isinstance(density, _FlowMatching):  # which has a loss of its own
+        assert density.loss(a, B, MOMENT) == -density.log_prob(a, B)
 
 
 def test_the_registry_is_by_class_name():

@@ -5,6 +5,7 @@ methods as q(x | z). Like an embedding it is given as a recipe and built when di
 """
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -13,16 +14,31 @@ from gibbous._types import Key
 from gibbous.recipe import AbstractRecipe
 
 
+class Moment(NamedTuple):
+    """When a loss is evaluated: its randomness, the share of training done, False in validation."""
+
+    key: Key
+    progress: Float[Array, ""]
+    training: bool
+
+
 class AbstractDensity(eqx.Module):
     """A built estimator: weights included. Unbatched."""
+
+    @property
+    @abstractmethod
+    def tractable(self) -> bool:
+        """`log_prob` can be evaluated; all can be sampled."""
 
     @abstractmethod
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
 
     @abstractmethod
-    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
-        """What training minimises: minus the log density, or for ensembles the members' mean."""
+    def loss(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
+    ) -> Float[Array, ""]:
+        """What training minimises: minus the log density, where there is nothing better."""
 
     @abstractmethod
     def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:

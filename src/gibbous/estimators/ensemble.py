@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 
 
 class Ensemble(AbstractEstimator):
@@ -42,14 +42,26 @@ class _Ensemble(AbstractDensity):
     members: AbstractDensity  # stacked along a leading axis
     size: int = eqx.field(static=True)
 
+    @property
+    def tractable(self) -> bool:
+        """If its members are."""
+        return self.members.tractable
+
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of the mixture."""
         each = eqx.filter_vmap(lambda member: member.log_prob(a, b))(self.members)
         return jax.nn.logsumexp(each) - jnp.log(self.size)
 
-    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+    def loss(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
+    ) -> Float[Array, ""]:
         """Mean of the members' losses."""
-        return jnp.mean(eqx.filter_vmap(lambda member: member.loss(a, b))(self.members))
+
+        def one(member: AbstractDensity, key: Key) -> Array:
+            return member.loss(a, b, moment._replace(key=key))
+
+        keys = jax.random.split(moment.key, self.size)
+        return jnp.mean(eqx.filter_vmap(one)(self.members, keys))
 
     def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
         """Draws in equal shares from all members, in random order."""

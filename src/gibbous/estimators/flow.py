@@ -31,7 +31,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from gibbous._types import Key
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
 
@@ -131,6 +131,11 @@ class Flow(AbstractDensity):
     layers: "Layer"  # stacked along a leading axis
     orders: Int[Array, "layers dim"]
 
+    @property
+    def tractable(self) -> bool:
+        """Yes."""
+        return True
+
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
         weights, static = eqx.partition(self.layers, eqx.is_array)
@@ -145,7 +150,9 @@ class Flow(AbstractDensity):
         (u, log_det), _ = jax.lax.scan(step, start, (weights, self.orders))
         return log_det - 0.5 * jnp.sum(u**2) - 0.5 * u.size * jnp.log(2 * jnp.pi)
 
-    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+    def loss(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
+    ) -> Float[Array, ""]:
         """Minus the log density."""
         return -self.log_prob(a, b)
 

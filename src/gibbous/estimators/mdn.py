@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
 
@@ -67,6 +67,11 @@ class _MDN(AbstractDensity):
         precision = precision.at[:, *jnp.tril_indices(d, -1)].set(lower.reshape(k, -1))
         return jax.nn.log_softmax(logits), self.means + means.reshape(k, d), precision
 
+    @property
+    def tractable(self) -> bool:
+        """Yes."""
+        return True
+
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
         log_weights, means, precision = self._parameters(b)
@@ -76,7 +81,9 @@ class _MDN(AbstractDensity):
         each = -0.5 * jnp.sum(v**2, axis=-1) - 0.5 * self.dim * jnp.log(2 * jnp.pi) + log_det
         return jax.scipy.special.logsumexp(log_weights + each) - jnp.sum(s)
 
-    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+    def loss(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
+    ) -> Float[Array, ""]:
         """Minus the log density."""
         return -self.log_prob(a, b)
 

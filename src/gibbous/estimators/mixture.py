@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import robust_regression
 from gibbous.nets.base import activation
 
@@ -93,6 +93,11 @@ class _Mixture(AbstractDensity):
             for i in range(dim)
         ]
 
+    @property
+    def tractable(self) -> bool:
+        """Yes."""
+        return True
+
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
         mu, s = self._locate(b)
@@ -102,7 +107,9 @@ class _Mixture(AbstractDensity):
             total += eqx.filter_vmap(lambda f, v, i=i: f.log_prob(v[i], v[:i], b))(factor, v)
         return jax.nn.logsumexp(total) - jnp.sum(s)
 
-    def loss(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+    def loss(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
+    ) -> Float[Array, ""]:
         """Minus the log density."""
         return -self.log_prob(a, b)
 

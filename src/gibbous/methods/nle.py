@@ -86,10 +86,12 @@ class NLE(AbstractMethod):
 
     def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """-log q(x | z) of each row, or its mean over some points of it."""
-        if not self.iid:
-            return jax.vmap(model.loss)(batch.x, batch.z)
-        z, x = pairs(some_points(ctx.key, batch, self.points))
-        return jax.vmap(model.loss)(x, z).reshape(len(batch.z), -1).mean(axis=1)
+        z, x = batch.z, batch.x
+        if self.iid:
+            z, x = pairs(some_points(ctx.key, batch, self.points))
+        keys = jax.random.split(ctx.key, len(z))
+        each = jax.vmap(lambda x, z, key: model.loss(x, z, ctx.moment(key)))(x, z, keys)
+        return each.reshape(len(batch.z), -1).mean(axis=1)
 
     def posterior(self, model: AbstractDensity, latent: Latent) -> MCMCPosterior:
         """The density as a function of z, times the prior."""

@@ -64,10 +64,11 @@ class NPE(AbstractMethod):
     def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """-log q(z | e(x)) of each row."""
 
-        def one(z: Array, x: Array, mask: Array | None) -> Array:
-            return model.density.loss(z, model.embedding(x, mask))
+        def one(key: Key, z: Array, x: Array, mask: Array | None) -> Array:
+            return model.density.loss(z, model.embedding(x, mask), ctx.moment(key))
 
-        return jax.vmap(one)(batch.z, batch.x, batch.mask)
+        keys = jax.random.split(ctx.key, len(batch.z))
+        return jax.vmap(one)(keys, batch.z, batch.x, batch.mask)
 
     def posterior(self, model: DirectPosterior, latent: Latent) -> DirectPosterior:
         """The model is the posterior."""

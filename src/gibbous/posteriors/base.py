@@ -21,7 +21,12 @@ class AbstractPosterior(eqx.Module):
     @property
     @abstractmethod
     def direct(self) -> bool:
-        """Draws are independent of each other, and `log_prob` is normalised."""
+        """Draws are independent of each other, and a `log_prob` is normalised."""
+
+    @property
+    @abstractmethod
+    def tractable(self) -> bool:
+        """`log_prob` can be evaluated."""
 
     @property
     @abstractmethod

@@ -22,6 +22,11 @@ class DirectPosterior(AbstractPosterior):
         return True
 
     @property
+    def tractable(self) -> bool:
+        """If the density is."""
+        return self.density.tractable
+
+    @property
     def iid(self) -> bool:
         """No: the embedding sees the dataset as a whole."""
         return False

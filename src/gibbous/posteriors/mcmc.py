@@ -72,6 +72,11 @@ class MCMCPosterior(AbstractPosterior):
         return False
 
     @property
+    def tractable(self) -> bool:
+        """Yes, up to a constant."""
+        return True
+
+    @property
     def iid(self) -> bool:
         """As the likelihood is."""
         return self.likelihood.iid

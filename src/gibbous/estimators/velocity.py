@@ -1,0 +1,159 @@
+"""Flow matching: a density as the flow of noise along a learnt velocity.
+
+    du_t/dt = v(u_t, t, b),      u_0 ~ N(0, I),      a = mu(b) + exp(s(b)) u_1,
+    log q(a | b) = log N(u_0; 0, I) - int_0^1 div v(u_t, t, b) dt - sum_i s_i(b),
+    loss = E_{t, eps} |v(u_t, t, b) - (u - eps)|^2,      u_t = t u + (1 - t) eps,
+
+the straight path of optimal transport from noise eps to data u (Lipman et al. 2023, arXiv
+2210.02747; for posteriors Wildberger et al. 2023, arXiv 2305.17161), t drawn from a density
+proportional to t^p. Any network may be v:
+
+    v(u_t, t, b) = (2 t - 1) / (t^2 + (1 - t)^2) u_t + network(u_t, t, b),
+
+the first term being the velocity of data that are N(0, I). Near to that they are brought by mu and
+s (`locate.py`), which learn a normal density of their own, -log N(a; mu, exp(2 s)), through which
+no gradient of the velocity's loss flows: a posterior a thousand times narrower than the prior then
+asks nothing of v.
+
+Shapes: a, u, eps, v [dim], b [cond].
+"""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
+from gibbous.estimators.locate import Locate
+from gibbous.estimators.modulated import Modulated
+from gibbous.nets.base import activation
+
+_TIMES = {True: 4, False: 16}  # drawn for each row, in training and in validation
+_EXACT = 30  # dimensions up to which the divergence is computed, and not estimated
+_PROBES = 16  # random directions of Hutchinson's estimate, above
+_MAX_STEPS = 4_096
+
+
+class FlowMatching(AbstractEstimator):
+    """A density by flow matching.
+
+    Args:
+        width: units of a layer. depth: number of residual blocks.
+        activation: name of a function of `jax.nn`.
+        power: p of the density of training times; 0 is uniform, more looks closer at the data.
+        steps: of equal length when sampling, by Heun's method; None adapts them, as densities do.
+        tolerance: of adaptive steps, relative and absolute.
+    """
+
+    width: int = 64
+    depth: int = 4
+    activation: str = "silu"
+    power: float = 2.0
+    steps: int | None = 16
+    tolerance: float = 1e-5
+
+    def build(
+        self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
+    ) -> "_FlowMatching":
+        """Make the networks."""
+        key_locate, key_velocity = jax.random.split(key)
+        dim, cond = a.shape[1], b.shape[1]
+        function = activation(self.activation)
+        network = Modulated(key_velocity, dim, cond, self.width, self.depth, function)
+        locate = Locate(key_locate, a, b, self.width, function)
+        return _FlowMatching(locate, network, self.power, self.steps, self.tolerance)
+
+
+class _FlowMatching(AbstractDensity):
+    locate: Locate
+    network: Modulated
+    power: float = eqx.field(static=True)
+    steps: int | None = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+
+    @property
+    def tractable(self) -> bool:
+        """Yes, by solving the equation backwards."""
+        return True
+
+    def velocity(
+        self, u: Float[Array, " dim"], r: Float[Array, ""], b: Float[Array, " cond"]
+    ) -> Float[Array, " dim"]:
+        """v(u_t, t, b), t = 1 - r^p."""
+        t = 1 - r**self.power
+        return (2 * t - 1) / (t**2 + (1 - t) ** 2) * u + self.network(u, r, b)
+
+    def loss(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
+    ) -> Float[Array, ""]:
+        """Squared error of the velocity, and the normal density's own loss."""
+        mu, s = self.locate(b)
+        normal = jnp.sum(0.5 * ((a - mu) * jnp.exp(-s)) ** 2 + s)
+        u = jax.lax.stop_gradient((a - mu) * jnp.exp(-s))
+
+        def one(key: Key) -> Array:
+            key_t, key_eps = jax.random.split(key)
+            r = jax.random.uniform(key_t)
+            eps, noise = jax.random.normal(key_eps, u.shape), r**self.power
+            velocity = self.velocity((1 - noise) * u + noise * eps, r, b)
+            return jnp.sum((velocity - (u - eps)) ** 2)
+
+        errors = jax.vmap(one)(jax.random.split(moment.key, _TIMES[moment.training]))
+        return jnp.mean(errors) + normal
+
+    def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
+        """n draws given b."""
+        mu, s = self.locate(b)
+
+        def one(eps: Array) -> Array:
+            return mu + jnp.exp(s) * self._solve(self._field(b), 1.0, 0.0, eps, self.steps)
+
+        return jax.vmap(one)(jax.random.normal(key, (n, len(mu))))
+
+    def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Log density of a given b."""
+        mu, s = self.locate(b)
+        field, dim = self._field(b), len(mu)
+        if dim <= _EXACT:
+            probes = jnp.eye(dim)
+        else:  # Hutchinson's estimate: E e^T J e = tr J
+            probes = jax.random.rademacher(jax.random.key(0), (_PROBES, dim), jnp.float32)
+            probes /= _PROBES**0.5
+
+        def both(t: Array, state: tuple[Array, Array], _: None) -> tuple[Array, Array]:
+            def along(e: Array) -> tuple[Array, Array]:
+                v, j = jax.jvp(lambda u: field(t, u, None), (state[0],), (e,))
+                return v, e @ j
+
+            v, terms = jax.vmap(along, out_axes=(None, 0))(probes)
+            return v, jnp.sum(terms)
+
+        start = ((a - mu) * jnp.exp(-s), jnp.zeros(()))
+        u, divergence = self._solve(both, 0.0, 1.0, start, None)
+        normal = -0.5 * jnp.sum(u**2) - 0.5 * dim * jnp.log(2 * jnp.pi)
+        return normal + divergence - jnp.sum(s)
+
+    def _field(self, b: Array):
+        p = self.power  # dt/dr = -p r^(p - 1)
+        return lambda r, u, _: -p * r ** (p - 1) * self.velocity(u, r, b)
+
+    def _solve(self, field, t0: float, t1: float, start, steps: int | None):
+        fixed = steps is not None
+        controller = (
+            diffrax.ConstantStepSize()
+            if fixed
+            else diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance)
+        )
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(field),
+            diffrax.Heun() if fixed else diffrax.Tsit5(),
+            t0,
+            t1,
+            (t1 - t0) / steps if steps is not None else None,
+            start,
+            stepsize_controller=controller,
+            max_steps=steps if steps is not None else _MAX_STEPS,
+        )
+        return jax.tree.map(lambda v: v[-1], solution.ys)
