@@ -28,6 +28,10 @@ class Exact(AbstractPosterior):
     shift: float = 0.0
 
     @property
+    def tractable(self):
+        return True
+
+    @property
     def direct(self):
         return True
 

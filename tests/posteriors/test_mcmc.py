@@ -282,6 +282,10 @@ class Direct(AbstractPosterior):
     """Draws of zero."""
 
     @property
+    def tractable(self):
+        return True
+
+    @property
     def direct(self):
         return True
 
