@@ -73,7 +73,7 @@ def main() -> None:
     import gibbous as gb
 
     task = gb.tasks.two_moons()
-    peer = Path(__file__).parent / "peers" / "sbi_nle.py"
+    peer = Path(__file__).resolve().parent / "peers" / "sbi_nle.py"
     known = np.load(args.references / "two_moons.npz")
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder) / "data.npz", Path(folder) / "out.npz"
@@ -84,12 +84,12 @@ def main() -> None:
                 observation=known["observation"][i],
             )  # fmt: skip
             here = [sys.executable, "-m", "benchmarks.beside_sbi", "--draws", str(args.draws)]
-            commands = {
-                "gibbous": [*here, "--ours", data, out],
-                "sbi": [args.python, peer, data, out, str(args.draws)],
+            commands = {  # and where they run: sbi leaves a folder of logs behind
+                "gibbous": ([*here, "--ours", data, out], Path.cwd()),
+                "sbi": ([args.python.absolute(), peer, data, out, str(args.draws)], folder),
             }
-            for name, command in commands.items():
-                subprocess.run(command, check=True, capture_output=True)
+            for name, (command, where) in commands.items():
+                subprocess.run(command, check=True, capture_output=True, cwd=where)
                 print(json.dumps(summary(name, out, known["reference_posterior"][i])), flush=True)
 
 
