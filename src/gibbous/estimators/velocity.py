@@ -5,8 +5,9 @@
     loss = E_{t, eps} |v(u_t, t, b) - (u - eps)|^2,      u_t = t u + (1 - t) eps,
 
 the straight path of optimal transport from noise eps to data u (Lipman et al. 2023, arXiv
-2210.02747; for posteriors Wildberger et al. 2023, arXiv 2305.17161), t drawn from a density
-proportional to t^p. Any network may be v:
+2210.02747; for posteriors Wildberger et al. 2023, arXiv 2305.17161). t = 1 - r^p with r uniform in
+training, and steps are equal in r when sampling: p > 1 looks closer at the data. Any network may be
+v:
 
     v(u_t, t, b) = (2 t - 1) / (t^2 + (1 - t)^2) u_t + network(u_t, t, b),
 
@@ -42,7 +43,7 @@ class FlowMatching(AbstractEstimator):
     Args:
         width: units of a layer. depth: number of residual blocks.
         activation: name of a function of `jax.nn`.
-        power: p of the density of training times; 0 is uniform, more looks closer at the data.
+        power: p of the times t = 1 - r^p, at least 1, which is uniform.
         steps: of equal length when sampling, by Heun's method; None adapts them, as densities do.
         tolerance: of adaptive steps, relative and absolute.
     """
