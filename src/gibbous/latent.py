@@ -196,7 +196,8 @@ class Latent(eqx.Module):
         mine, other = self.prior.choices.get(name), prior.choices.get(name)
         same_kind = (name in self.prior.choices) == (name in prior.choices)
         same_shape = prior.shapes[name] == self.prior.shapes[name]
-        return same_kind and same_shape and (mine is None or np.array_equal(mine, other))  # type: ignore
+        same = mine is other if mine is None or other is None else np.array_equal(mine, other)
+        return same_kind and same_shape and same
 
     def _choices(self, name: str) -> np.ndarray:
         choices = self.prior.choices[name]

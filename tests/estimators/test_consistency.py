@@ -73,3 +73,9 @@ def test_the_energy_score_is_that_of_the_closed_form_and_least_at_the_truth():
 def test_there_is_no_density(model):
     with pytest.raises(ConfigError, match="no density"):
         model.log_prob(AA[0], BB[0])
+
+
+@pytest.mark.parametrize("options", [{"levels": (10, 5)}, {"steps": 0}, {"noise": 0.1}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ConfigError, match="levels"):
+        Consistency(**options)

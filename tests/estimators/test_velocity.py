@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gibbous.errors import ConfigError
 from gibbous.estimators import FlowMatching, velocity
 from gibbous.estimators.base import Moment
 
@@ -69,3 +70,9 @@ def test_hutchinsons_estimate_is_near_the_exact_divergence(normal, monkeypatch):
     estimate = np.asarray(_log_probs(bent, a, B))
     assert 1e-4 < np.abs(estimate - exact).max() < 1.0  # 16 probes, fixed
     assert np.corrcoef(estimate, exact)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("options", [{"power": 0.5}, {"steps": 0}, {"tolerance": 0.0}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ConfigError, match="expected a power"):
+        FlowMatching(**options)

@@ -39,8 +39,7 @@ from gibbous._types import Key
 from gibbous.errors import ConfigError
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
-from gibbous.estimators.modulated import Modulated
-from gibbous.nets.base import activation
+from gibbous.estimators.modulated import Modulated, located
 
 _LEAST, _RHO = 0.002, 7.0
 _MEAN, _SD = -1.1, 2.0  # of log sigma in training
@@ -58,6 +57,9 @@ class Consistency(AbstractEstimator):
         levels: number of noise levels at the beginning and at the end of training.
         noise: the largest level, in units of the width of the normal density.
         steps: when sampling.
+
+    Raises:
+        ConfigError: on options out of range.
     """
 
     width: int = 64
@@ -67,15 +69,19 @@ class Consistency(AbstractEstimator):
     noise: float = 20.0
     steps: int = 4
 
+    def __check_init__(self):
+        first, last = self.levels
+        if not (2 <= first <= last and self.noise > _LAST and self.steps >= 1):
+            raise ConfigError(
+                f"expected 2 <= first <= last levels, noise above {_LAST} and at least one step, "
+                f"got levels={self.levels}, noise={self.noise}, steps={self.steps}"
+            )
+
     def build(
         self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
     ) -> "_Consistency":
         """Make the networks."""
-        key_locate, key_network = jax.random.split(key)
-        dim, cond = a.shape[1], b.shape[1]
-        function = activation(self.activation)
-        network = Modulated(key_network, dim, cond, self.width, self.depth, function)
-        locate = Locate(key_locate, a, b, self.width, function)
+        locate, network = located(self, key, a, b)
         return _Consistency(locate, network, self.levels, self.noise, self.steps)
 
 
@@ -104,16 +110,13 @@ class _Consistency(AbstractDensity):
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
         """The consistency loss (in validation the energy score), and the normal density's own."""
-        mu, s = self.locate(b)
-        normal = jnp.sum(0.5 * ((a - mu) * jnp.exp(-s)) ** 2 + s)
-        u = jax.lax.stop_gradient((a - mu) * jnp.exp(-s))
         if not moment.training:
-            draws = jax.vmap(lambda key: self._draw(key, b))(jax.random.split(moment.key, _SCORED))
-            return energy_score((draws * jnp.exp(s)), a - mu)
+            return energy_score(self.sample(moment.key, b, _SCORED), a)
+        u, normal = self.locate.standardise(a, b)
         first, last = self.levels
         doublings = math.log2(last / first)
         n = first * 2 ** jnp.floor(moment.progress * (doublings + 1 - 1e-6))
-        small = 0.00054 * math.sqrt(len(mu))
+        small = 0.00054 * math.sqrt(len(u))
 
         def one(key: Key) -> Array:
             key_level, key_eps = jax.random.split(key)
@@ -141,11 +144,11 @@ class _Consistency(AbstractDensity):
     def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
         """n draws given b."""
         mu, s = self.locate(b)
-        u = jax.vmap(lambda key: self._draw(key, b))(jax.random.split(key, n))
+        u = jax.vmap(lambda key: self._draw(key, b, len(mu)))(jax.random.split(key, n))
         return mu + jnp.exp(s) * u
 
-    def _draw(self, key: Key, b: Array) -> Float[Array, " dim"]:
-        eps = jax.random.normal(key, (self.steps, len(self.locate.bias[0]) // 2))
+    def _draw(self, key: Key, b: Array, dim: int) -> Float[Array, " dim"]:
+        eps = jax.random.normal(key, (self.steps, dim))
         # Equal steps in log sigma, from the largest level to somewhat below the data's width.
         levels = jnp.exp(jnp.linspace(math.log(self.noise), math.log(_LAST), self.steps))
 
@@ -153,17 +156,22 @@ class _Consistency(AbstractDensity):
             sigma, eps = level
             return self.end(u + jnp.sqrt(sigma**2 - _LEAST**2) * eps, sigma, b), None
 
-        return jax.lax.scan(one, jnp.zeros(eps.shape[1]), (levels, eps))[0]
+        return jax.lax.scan(one, jnp.zeros(dim), (levels, eps))[0]
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """Of the noise levels, to the power 1/r."""
+        return _LEAST ** (1 / _RHO), self.noise ** (1 / _RHO)
 
     def _sigma(self, i: Array, n: Array) -> Array:
-        least, most = _LEAST ** (1 / _RHO), self.noise ** (1 / _RHO)
+        least, most = self._ends
         return (least + i / (n - 1) * (most - least)) ** _RHO
 
     def _level(self, key: Key, n: Array) -> Array:
         """i in 0 .. n - 2, with the share of a normal log sigma that lies in its interval."""
         low, high = ((math.log(v) - _MEAN) / _SD for v in (_LEAST, self.noise))
         sigma = jnp.exp(_MEAN + _SD * jax.random.truncated_normal(key, low, high))
-        least, most = _LEAST ** (1 / _RHO), self.noise ** (1 / _RHO)
+        least, most = self._ends
         i = jnp.floor((sigma ** (1 / _RHO) - least) / (most - least) * (n - 1))
         return jnp.clip(i, 0, n - 2)
 

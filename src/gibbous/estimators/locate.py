@@ -62,6 +62,17 @@ class Locate(eqx.Module):
         mu, s = jnp.split(weight @ (self.linear @ b + self.bias) + self.correction(b), 2)
         return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
 
+    def standardise(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"]
+    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        """v, through which no gradient flows, and -log N(a; mu, exp(2 s)) up to a constant.
+
+        By the latter mu and s learn a normal density; what else learns v does not move them.
+        """
+        mu, s = self(b)
+        v = (a - mu) * jnp.exp(-s)
+        return jax.lax.stop_gradient(v), jnp.sum(0.5 * v**2 + s)
+
 
 def robust_regression(a: Array, b: Array) -> tuple[Array, Array, Array]:
     """Robust ridge regression: slope [dim, cond], intercept [dim], log sd of residuals [dim]."""

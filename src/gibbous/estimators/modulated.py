@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.estimators.locate import Locate
+from gibbous.nets.base import activation
 
 _FREQUENCIES = 6
 
@@ -59,3 +61,13 @@ class Modulated(eqx.Module):
             gamma, beta = jnp.split(modulation(g), 2)
             h = h + out(s((1 + gamma) * v(s(h)) + beta))
         return self.last(s(h))
+
+
+def located(
+    recipe, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
+) -> tuple[Locate, Modulated]:
+    """The normal density of a recipe, begun at these pairs, and the network of what is left."""
+    key_locate, key_network = jax.random.split(key)
+    dim, cond, function = a.shape[1], b.shape[1], activation(recipe.activation)
+    network = Modulated(key_network, dim, cond, recipe.width, recipe.depth, function)
+    return Locate(key_locate, a, b, recipe.width, function), network

@@ -26,10 +26,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.errors import ConfigError
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
-from gibbous.estimators.modulated import Modulated
-from gibbous.nets.base import activation
+from gibbous.estimators.modulated import Modulated, located
 
 _TIMES = {True: 4, False: 16}  # drawn for each row, in training and in validation
 _EXACT = 30  # dimensions up to which the divergence is computed, and not estimated
@@ -46,6 +46,9 @@ class FlowMatching(AbstractEstimator):
         power: p of the times t = 1 - r^p, at least 1, which is uniform.
         steps: of equal length when sampling, by Heun's method; None adapts them, as densities do.
         tolerance: of adaptive steps, relative and absolute.
+
+    Raises:
+        ConfigError: on options out of range.
     """
 
     width: int = 64
@@ -55,15 +58,18 @@ class FlowMatching(AbstractEstimator):
     steps: int | None = 16
     tolerance: float = 1e-5
 
+    def __check_init__(self):
+        if self.power < 1 or (self.steps is not None and self.steps < 1) or self.tolerance <= 0:
+            raise ConfigError(
+                f"expected a power of at least 1, at least one step (or None) and a positive "
+                f"tolerance, got {self.power}, {self.steps} and {self.tolerance}"
+            )
+
     def build(
         self, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
     ) -> "_FlowMatching":
         """Make the networks."""
-        key_locate, key_velocity = jax.random.split(key)
-        dim, cond = a.shape[1], b.shape[1]
-        function = activation(self.activation)
-        network = Modulated(key_velocity, dim, cond, self.width, self.depth, function)
-        locate = Locate(key_locate, a, b, self.width, function)
+        locate, network = located(self, key, a, b)
         return _FlowMatching(locate, network, self.power, self.steps, self.tolerance)
 
 
@@ -90,9 +96,7 @@ class _FlowMatching(AbstractDensity):
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
         """Squared error of the velocity, and the normal density's own loss."""
-        mu, s = self.locate(b)
-        normal = jnp.sum(0.5 * ((a - mu) * jnp.exp(-s)) ** 2 + s)
-        u = jax.lax.stop_gradient((a - mu) * jnp.exp(-s))
+        u, normal = self.locate.standardise(a, b)
 
         def one(key: Key) -> Array:
             key_t, key_eps = jax.random.split(key)

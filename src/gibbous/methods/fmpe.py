@@ -5,24 +5,17 @@
 
 (Wildberger et al. 2023, arXiv 2305.17161). As no Jacobian is needed to train, v may be any network;
 draws and densities are solutions of the equation. The estimator is in `estimators/velocity.py`;
-everything around it is as for NPE.
+everything around it in `direct.py`.
 
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
-from jaxtyping import Array, Float
-
-from gibbous._types import Key
 from gibbous.estimators.velocity import FlowMatching
-from gibbous.latent import Latent
-from gibbous.method import AbstractMethod, Ctx, Spec
-from gibbous.methods.npe import NPE
+from gibbous.methods.direct import AbstractDirectMethod
 from gibbous.nets.base import AbstractEmbedding, Embedding
-from gibbous.posteriors.direct import DirectPosterior
-from gibbous.simulation.sources import Batch
 
 
-class FMPE(AbstractMethod):
+class FMPE(AbstractDirectMethod):
     """Flow matching posterior estimation: any network, draws and densities by an ODE.
 
     Args:
@@ -34,33 +27,3 @@ class FMPE(AbstractMethod):
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: FlowMatching = FlowMatching()
     members: int | None = None
-
-    @property
-    def learns_posterior(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def learns_data(self) -> bool:
-        """No."""
-        return False
-
-    def init(self, key: Key, spec: Spec) -> DirectPosterior:
-        """Make the networks.
-
-        Raises:
-            ConfigError: if datasets are no vectors and no embedding was chosen.
-        """
-        return self._npe.init(key, spec)
-
-    def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
-        """The estimator's loss of each row."""
-        return self._npe.loss(model, batch, ctx)
-
-    def posterior(self, model: DirectPosterior, latent: Latent) -> DirectPosterior:
-        """The model is the posterior."""
-        return model
-
-    @property
-    def _npe(self) -> NPE:
-        return NPE(self.embedding, self.estimator, self.members)
