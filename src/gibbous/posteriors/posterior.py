@@ -133,7 +133,7 @@ class Posterior:
             ShapeError: on shapes that do not fit, or batches of different lengths.
             ParameterError: on an unknown or a missing name.
             ObservationError: if x holds NaN or inf, or is an empty set.
-            ConfigError: on a `log_evidence` for a posterior that is normalised already.
+            ConfigError: on a `log_evidence` where all is normalised already, and for gb.CMPE.
         """
         if log_evidence is not None and self.approximation.direct:
             raise ConfigError("this posterior is normalised already: leave log_evidence out")
