@@ -51,8 +51,9 @@ def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method)
         means.append(np.abs(draws.mean(axis=0) - reference.mean(axis=0)) / sd)
         sds.append(np.abs(np.cov(draws.T) - np.cov(reference.T)) / np.outer(sd, sd))
     fresh = gb.simulate(problem.prior, problem.simulator, 5_000, seed=seed + 9, progress=False)
-    direct = posterior.approximation.direct
-    log_prob = float(np.mean(posterior.log_prob(fresh.theta, fresh.x))) if direct else None
+    a = posterior.approximation
+    normalised = a.direct and a.tractable
+    log_prob = float(np.mean(posterior.log_prob(fresh.theta, fresh.x))) if normalised else None
     history = posterior.history
     return {
         "task": task,
@@ -78,7 +79,7 @@ def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method)
 def main() -> None:
     """Print one JSON line a fit."""
     parser = argparse.ArgumentParser(description="Methods against references")
-    parser.add_argument("task", choices=["two_moons", "linear_gaussian", "slcp"])
+    parser.add_argument("task", choices=sorted(gb.tasks.TASKS))
     parser.add_argument("--method", choices=list(gb.METHODS), default="NPE")
     parser.add_argument("--observations", type=int, default=5)
     parser.add_argument("--simulations", type=int, nargs="+", default=[10_000])

@@ -6,7 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from gibbous.demo import DemoConfig, run_demo
+from gibbous.demo import run_demo
+from gibbous.demo_plan import DemoConfig
 from gibbous.errors import ConfigError
 
 SMALL = DemoConfig(steps=300, datasets=100, exact=10, seed=0)

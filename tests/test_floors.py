@@ -31,7 +31,7 @@ FLOORS = {
     **dict.fromkeys(["fit", "load", "plots/", "problem"], 5),
     "report/": 6,
     **dict.fromkeys(["check", "results"], 7),
-    **dict.fromkeys(["demo", "demo_likelihood"], 8),
+    **dict.fromkeys(["demo", "demo_plan", "demo_compare", "demo_likelihood"], 8),
     "__init__": 9,
     "cli": 10,
     "__main__": 11,

@@ -20,6 +20,7 @@ from gibbous.errors import ArtefactError
 from gibbous.history import History
 from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Spec
+from gibbous.posteriors.direct import DirectPosterior
 from gibbous.posteriors.mcmc import MCMCPosterior
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
@@ -106,6 +107,8 @@ def _skeleton(
     shapes = (header["z_dim"],), event_shape
     rows: Any = [jax.ShapeDtypeStruct((2, *s), jnp.float32) for s in shapes]
     approximation = method.posterior(eqx.filter_eval_shape(model, method, Batch(*rows)), latent)
+    if isinstance(approximation, DirectPosterior) and "steps" in header:
+        approximation = approximation.with_steps(header["steps"])
     if isinstance(approximation, MCMCPosterior):
         if "sampler" in header:  # was changed after the fit
             sampler = restore(header["sampler"], registry, path)

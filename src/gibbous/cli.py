@@ -16,7 +16,9 @@ from rich.console import Console
 
 import gibbous as gb
 from gibbous.compilation import keep_compilations
-from gibbous.demo import DemoConfig, run_demo
+from gibbous.demo import run_demo
+from gibbous.demo_compare import run_comparison
+from gibbous.demo_plan import DemoConfig
 from gibbous.errors import ConfigError, GibbousError, GibbousWarning, OutputExistsError
 from gibbous.problem import load_problem
 from gibbous.results import write_results
@@ -70,7 +72,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 @app.command()
 @_friendly
 def demo(
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(gb.METHODS)}.")] = "npe",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(gb.METHODS)}, or all.")] = "npe",
     simulations: Annotated[
         int | None,
         typer.Option(help="Train on that many fixed datasets instead of fresh ones every step."),
@@ -82,7 +84,7 @@ def demo(
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     datasets: Annotated[
         int | None,
-        typer.Option(help="Fresh datasets for the calibration (npe 2,000, nre 500, nle 20)."),
+        typer.Option(help="Fresh datasets for the calibration (default 2,000 to 20, by method)."),
     ] = None,
     exact: Annotated[
         int | None, typer.Option(help="Of those, how many get an exact posterior (default 100).")
@@ -92,7 +94,8 @@ def demo(
     """Solve the double-moon problem end to end, and show how good the answer is."""
     _new(folder, overwrite)
     config = DemoConfig(method, simulations, steps, datasets, exact, seed)
-    out.print(run_demo(config, folder))
+    run = run_comparison if config.method.upper() == "ALL" else run_demo
+    out.print(run(config, folder))
 
 
 @app.command()

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
 from gibbous.errors import ConfigError
-from gibbous.estimators import Consistency, consistency
-from gibbous.estimators.consistency import energy_score
+from gibbous.estimators import Consistency
+from gibbous.estimators.base import Moment
+from gibbous.estimators.consistency import log_score
 
 RNG = np.random.default_rng(0)
 BB = jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32)
@@ -17,57 +17,84 @@ AA = BB + 0.2 * jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32)
 
 
 @pytest.fixture(scope="module")
-def model():
-    model = eqx.filter_jit(Consistency(width=8, depth=1).build)(jax.random.key(0), AA, BB)
-    weight = jax.random.normal(jax.random.key(1), model.network.last.weight.shape)
-    return eqx.tree_at(lambda m: m.network.last.weight, model, weight)
+def untrained():
+    return eqx.filter_jit(Consistency(width=8, depth=1).build)(jax.random.key(0), AA, BB)
 
 
-def test_at_the_least_noise_nothing_moves(model):
+@pytest.fixture(scope="module")
+def model(untrained):
+    weight = jax.random.normal(jax.random.key(1), untrained.network.last.weight.shape)
+    return eqx.tree_at(lambda m: m.network.last.weight, untrained, weight)
+
+
+def test_without_noise_nothing_moves(model):
     u = jnp.array([0.4, -1.3])
-    least = jnp.array(consistency._LEAST)
-    np.testing.assert_allclose(model.end(u, least, BB[0]), u, atol=1e-6)
-    assert np.abs(model.end(u, jnp.array(2.0), BB[0]) - u).max() > 0.1
+    np.testing.assert_allclose(model.end(u, jnp.array(0.0), BB[0]), u, atol=1e-6)
+    assert np.abs(model.end(u, jnp.array(0.7), BB[0]) - u).max() > 0.1
 
 
-def test_levels_run_from_the_least_noise_to_the_most(model):
-    n = jnp.array(20.0)
-    levels = np.asarray(jax.vmap(lambda i: model._sigma(i, n))(jnp.arange(20.0)))
-    assert levels[0] == pytest.approx(consistency._LEAST, rel=1e-3)
-    assert levels[-1] == pytest.approx(model.noise, rel=1e-3)
-    assert (np.diff(levels) > 0).all()
-
-
-def test_a_level_is_drawn_as_often_as_a_normal_logarithm_falls_into_its_interval(model):
-    n, draws = 20, 50_000
-    keys = jax.random.split(jax.random.key(2), draws)
-    i = np.asarray(jax.vmap(lambda k: model._level(k, jnp.array(float(n))))(keys)).astype(int)
-    levels = np.asarray(
-        jax.vmap(lambda i: model._sigma(i, jnp.array(float(n))))(jnp.arange(float(n)))
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_a_network_of_zeros_leaves_the_standard_normal(untrained, steps):
+    draws = np.asarray(
+        eqx.filter_jit(lambda m, b: m.sample(jax.random.key(1), b, 20_000))(
+            untrained.with_steps(steps), BB[0]
+        )
     )
-    p = np.diff(stats.norm(consistency._MEAN, consistency._SD).cdf(np.log(levels)))
-    p /= p.sum()
-    counts = np.bincount(i, minlength=n - 1)
-    big = p * draws > 8
-    chi2 = np.sum((counts - p * draws)[big] ** 2 / (p * draws)[big])
-    assert chi2 < big.sum() + 5 * np.sqrt(2 * big.sum())
-    # It is not the distribution over equally likely levels.
-    assert np.abs(counts / draws - 1 / (n - 1)).max() > 0.02
+    # Means have an error of 1/sqrt(20,000) = 0.007, sds of 0.005; f is exact for normal data.
+    assert np.abs(draws.mean(axis=0)).max() < 0.03
+    assert np.abs(draws.std(axis=0) - 1).max() < 0.02
 
 
-def test_the_energy_score_is_that_of_the_closed_form_and_least_at_the_truth():
+def _loss(model, progress: float) -> np.ndarray:
+    u = jax.random.normal(jax.random.key(2), (2_000, 2))
+
+    @eqx.filter_jit
+    def each(model):
+        def one(row, key):
+            return model.loss(row, BB[0], Moment(key, jnp.array(progress), True))
+
+        return jax.vmap(one)(u, jax.random.split(jax.random.key(3), len(u)))
+
+    return np.asarray(each(model))
+
+
+def test_the_loss_begins_with_the_data_as_teacher(untrained):
+    # With N = 1 it is the distance of f(u_n, n) to u, over n; f(u_n, n) = u_n / rho here.
     rng = np.random.default_rng(1)
-    a = 0.7  # for X ~ N(0, 1): E|X - a| = a (2 Phi(a) - 1) + 2 phi(a), E|X - X'| = 2 / sqrt(pi)
-    exact = a * (2 * stats.norm.cdf(a) - 1) + 2 * stats.norm.pdf(a) - 1 / np.sqrt(np.pi)
-    draws = jnp.asarray(rng.normal(size=(400, 50, 1)), jnp.float32)
-    each = np.asarray(jax.vmap(lambda d: energy_score(d, jnp.array([a])))(draws))
-    assert abs(each.mean() - exact) < 4 * each.std() / 20
+    u, eps = rng.normal(size=(2, 200_000, 2))
+    n = 1 / (1 + np.exp(0.8 - 1.6 * rng.normal(size=(200_000, 1))))
+    end = ((1 - n) * u + n * eps) / np.sqrt(n**2 + (1 - n) ** 2)
+    want = np.linalg.norm(end - u, axis=1) / n[:, 0]
+    got = _loss(untrained, 0.0)
+    error = got.std() / np.sqrt(len(got)) + want.std() / np.sqrt(len(want))
+    assert abs(got.mean() - want.mean()) < 4 * error + 1e-3  # c = 0.0008 is left out
+
+
+def test_later_teachers_are_nearer(untrained, model):
+    # N is 10 at the end: teacher and student are a tenth as far apart, if f is smooth.
+    assert _loss(untrained, 1.0).mean() < 0.25 * _loss(untrained, 0.0).mean()
+    assert _loss(model, 1.0).mean() > _loss(untrained, 1.0).mean()
+
+
+def test_the_score_is_least_at_the_truth():
+    rng = np.random.default_rng(1)
     truth = jnp.asarray(rng.normal(size=(4_000, 1)), jnp.float32)
     draws = jnp.asarray(rng.normal(size=(4_000, 16, 1)), jnp.float32)
-    scores = {s: np.asarray(jax.vmap(energy_score)(s * draws, truth)) for s in (0.7, 1.0, 1.4)}
-    for s in (0.7, 1.4):  # too narrow, too wide
-        worse = scores[s] - scores[1.0]
-        assert worse.mean() > 3 * worse.std() / np.sqrt(4_000)
+    change = {
+        "none": draws, "narrow": 0.7 * draws, "wide": 1.4 * draws, "shifted": draws + 0.5,
+        "one value": 0 * draws,
+    }  # fmt: skip
+    scores = {k: np.asarray(jax.vmap(log_score)(v, truth)) for k, v in change.items()}
+    for name in ("narrow", "wide", "shifted", "one value"):
+        worse = scores[name] - scores["none"]
+        assert worse.mean() > 3 * worse.std() / np.sqrt(4_000), name
+
+
+def test_units_do_not_move_the_choice():
+    rng = np.random.default_rng(2)
+    a, draws = jnp.asarray(rng.normal(size=2)), jnp.asarray(rng.normal(size=(8, 2)))
+    change = log_score(100 * draws, 100 * a) - log_score(draws, a)
+    assert float(change) == pytest.approx(0.5 * np.log(100), rel=1e-4)
 
 
 def test_there_is_no_density(model):
@@ -75,7 +102,13 @@ def test_there_is_no_density(model):
         model.log_prob(AA[0], BB[0])
 
 
-@pytest.mark.parametrize("options", [{"levels": (10, 5)}, {"steps": 0}, {"noise": 0.1}])
+@pytest.mark.parametrize("options", [{"levels": 0.5}, {"steps": 0}])
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="levels"):
         Consistency(**options)
+
+
+@pytest.mark.parametrize("steps", [None, 0])
+def test_steps_out_of_range_are_refused(model, steps):
+    with pytest.raises(ConfigError, match="at least one step"):
+        model.with_steps(steps)

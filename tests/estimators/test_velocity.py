@@ -19,7 +19,9 @@ B = jnp.array([0.3, -0.8])
 
 @pytest.fixture(scope="module")
 def normal():
-    return eqx.filter_jit(FlowMatching(width=8, depth=1).build)(jax.random.key(0), AA, BB)
+    return eqx.filter_jit(FlowMatching(width=8, depth=1, narrow=True).build)(
+        jax.random.key(0), AA, BB
+    )
 
 
 @eqx.filter_jit

@@ -45,6 +45,18 @@ class AbstractDensity(eqx.Module):
         """n draws given b."""
 
 
+class AbstractStepwise(AbstractDensity):
+    """A density that is drawn from in steps, of a number that may be changed after training."""
+
+    @abstractmethod
+    def with_steps(self, steps: int | None) -> "AbstractStepwise":
+        """The same with another number of steps.
+
+        Raises:
+            ConfigError: if it cannot be drawn from in as many.
+        """
+
+
 class AbstractEstimator(AbstractRecipe):
     """A recipe for a conditional density."""
 

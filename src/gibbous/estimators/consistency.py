@@ -1,34 +1,41 @@
 """Consistency models: from noise to a draw in one step, or a few.
 
-    u_sigma = u + sigma eps,      f(u_sigma, sigma, b) = where its path ends as sigma -> 0,
-    f(u, sigma, b) = c_skip(sigma) u + c_out(sigma) network(c_in(sigma) u, log sigma, b),
-    loss = E w_i d( f(u_{sigma_{i+1}}, sigma_{i+1}, b) , stop f(u_{sigma_i}, sigma_i, b) ),
+    u_n = (1 - n) u + n eps,      f(u_n, n, b) = where the path of u_n ends as n -> 0,
+    f(u, n, b) = u - n F(u, n, b),
+    loss = E_{n, eps} d( f(u_n, n, b), stop f(u_m, m, b) ) / n,      m = n (1 - 1/N),
 
-with the same eps in both, d(x, y) = sqrt(|x - y|^2 + c^2) - c (pseudo-Huber),
-c = 0.00054 sqrt(dim), w_i = 1 / (sigma_{i+1} - sigma_i), and no other teacher than the student with
-its gradient stopped (improved consistency training, Song & Dhariwal 2023, arXiv 2310.14189; for
-posteriors Schmitt et al. 2024, arXiv 2312.05440). The noise levels are those of Karras et al. 2022
-(arXiv 2206.00364),
+with the same data u and noise eps in u_n and u_m, d(x, y) = sqrt(|x - y|^2 + c^2) - c (pseudo-
+Huber), c = 0.00054 sqrt(dim), and no other teacher than the student with its gradient stopped:
+improved consistency training (Song & Dhariwal 2023, arXiv 2310.14189; for posteriors Schmitt et
+al. 2024, arXiv 2312.05440), on the straight path of `velocity.py`. There a level n of noise stands
+for sigma = n / (1 - n) of Song & Dhariwal, whose logarithm is normal in training. The number of
+levels grows in the course of training: N of them while n falls by a factor of about e. N begins at
+1, where m = 0 and the teacher is the data itself, which teaches f the mean of the data given u_n;
+every later N refines this (as Geng et al. 2024, arXiv 2406.14548).
 
-    sigma_i = (sigma_min^(1/r) + i/(N-1) (sigma_max^(1/r) - sigma_min^(1/r)))^r,      r = 7;
+F is the mean velocity from n to 0. For data that are N(0, I) it is (1 - 1/rho) u / n with
+rho^2 = n^2 + (1 - n)^2, so that
 
-their number N doubles in the course of training, and i is drawn so that log sigma_i is normal.
-c_skip = 1/(1 + (sigma - sigma_min)^2), c_out = (sigma - sigma_min)/sqrt(1 + sigma^2),
-c_in = 1/sqrt(1 + sigma^2) make f(u, sigma_min) = u, for data of unit variance. To that they are
-brought, as in `velocity.py`, by mu and s of a normal density that learns by its own loss:
-a = mu(b) + exp(s(b)) u.
+    F(u, n, b) = (1 - 1/rho) u / n + network(u, n, b) / rho,
 
-A draw is f(sigma_max eps); each further step adds noise of a lower level, and removes it again.
+and closer to that they are brought as in `velocity.py`, by a = mu(b) + exp(s(b)) u.
+
+A draw is f(eps, 1); each further step goes back to a lower level n with new noise, and ends again.
 
 A loss with N levels says nothing of one with 2 N, nor any of how good the draws are. So validation
-takes the energy score of a few draws (Gneiting & Raftery 2007), which is proper:
+takes the score of a few draws a', a'' with a logarithmic kernel,
 
-    E|u' - u| - E|u' - u''| / 2,      u', u'' independent draws.
+    E log|a' - a| - E log|a' - a''| / 2,
+
+the limit for small powers of the energy score (Gneiting & Raftery 2007), which is proper. Narrow
+posteriors have as much weight in it as wide ones. While N still grows the later model is taken
+for the better one.
 
 Shapes: a, u, eps [dim], b [cond].
 """
 
 import math
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -37,15 +44,17 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ConfigError
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
-from gibbous.estimators.locate import Locate
+from gibbous.estimators.base import AbstractEstimator, AbstractStepwise, Moment
+from gibbous.estimators.locate import Locate, Regression, standardise
 from gibbous.estimators.modulated import Modulated, located
 
-_LEAST, _RHO = 0.002, 7.0
-_MEAN, _SD = -1.1, 2.0  # of log sigma in training
+_MEAN, _SD = -0.8, 1.6  # of log n/(1 - n) in training
 _TIMES = 4  # noise levels drawn for each row
-_LAST = 0.5  # noise level of the last of several steps
-_SCORED = 16  # draws for each row in validation
+_HUBER = 0.00054
+_RISE = 0.75  # share of training after which N is at its last
+_LAST = 0.6  # noise level of the last of several steps, over their number
+_SCORED = 8  # draws for each row in validation
+_TINY = 1e-18  # so that draws that agree have a finite score
 
 
 class Consistency(AbstractEstimator):
@@ -54,27 +63,28 @@ class Consistency(AbstractEstimator):
     Args:
         width: units of a layer. depth: number of residual blocks.
         activation: name of a function of `jax.nn`.
-        levels: number of noise levels at the beginning and at the end of training.
-        noise: the largest level, in units of the width of the normal density.
+        narrow: for posteriors far narrower than the prior, of widths that differ between datasets:
+            learn a normal density with networks of its own besides, and all else in its
+            coordinates. It overfits where simulations are few.
+        levels: number N of noise levels, for every factor e of noise, at the end of training.
         steps: when sampling.
 
     Raises:
         ConfigError: on options out of range.
     """
 
-    width: int = 64
+    width: int = 128
     depth: int = 4
     activation: str = "silu"
-    levels: tuple[int, int] = (10, 160)
-    noise: float = 20.0
+    narrow: bool = False
+    levels: float = 10.0
     steps: int = 4
 
     def __check_init__(self):
-        first, last = self.levels
-        if not (2 <= first <= last and self.noise > _LAST and self.steps >= 1):
+        if not (self.levels >= 1 and self.steps >= 1):
             raise ConfigError(
-                f"expected 2 <= first <= last levels, noise above {_LAST} and at least one step, "
-                f"got levels={self.levels}, noise={self.noise}, steps={self.steps}"
+                f"expected at least one noise level and one step, got levels={self.levels}, "
+                f"steps={self.steps}"
             )
 
     def build(
@@ -82,14 +92,13 @@ class Consistency(AbstractEstimator):
     ) -> "_Consistency":
         """Make the networks."""
         locate, network = located(self, key, a, b)
-        return _Consistency(locate, network, self.levels, self.noise, self.steps)
+        return _Consistency(locate, network, self.levels, self.steps)
 
 
-class _Consistency(AbstractDensity):
-    locate: Locate
+class _Consistency(AbstractStepwise):
+    locate: Locate | Regression
     network: Modulated
-    levels: tuple[int, int] = eqx.field(static=True)
-    noise: float = eqx.field(static=True)
+    levels: float = eqx.field(static=True)
     steps: int = eqx.field(static=True)
 
     @property
@@ -97,36 +106,39 @@ class _Consistency(AbstractDensity):
         """No."""
         return False
 
+    def with_steps(self, steps: int | None) -> "_Consistency":
+        """From noise to a draw."""
+        if steps is None or steps < 1:
+            raise ConfigError(f"expected at least one step, got {steps}")
+        return replace(self, steps=steps)
+
     def end(
-        self, u: Float[Array, " dim"], sigma: Float[Array, ""], b: Float[Array, " cond"]
+        self, u: Float[Array, " dim"], n: Float[Array, ""], b: Float[Array, " cond"]
     ) -> Float[Array, " dim"]:
-        """f(u, sigma, b)."""
-        skip = 1 / (1 + (sigma - _LEAST) ** 2)
-        root = jnp.sqrt(1 + sigma**2)
-        change = self.network(u / root, jnp.log(sigma) / 4, b)
-        return skip * u + (sigma - _LEAST) / root * change
+        """f(u, n, b)."""
+        rho = jnp.sqrt(n**2 + (1 - n) ** 2)
+        return u / rho - n / rho * self.network(u, jnp.sqrt(n), b)
 
     def loss(
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
-        """The consistency loss (in validation the energy score), and the normal density's own."""
+        """The consistency loss (in validation the score of draws), and the normal density's own."""
+        levels = self.levels ** jnp.minimum(moment.progress / _RISE, 1.0)
         if not moment.training:
-            return energy_score(self.sample(moment.key, b, _SCORED), a)
-        u, normal = self.locate.standardise(a, b)
-        first, last = self.levels
-        doublings = math.log2(last / first)
-        n = first * 2 ** jnp.floor(moment.progress * (doublings + 1 - 1e-6))
-        small = 0.00054 * math.sqrt(len(u))
+            return log_score(self.sample(moment.key, b, _SCORED), a) + self.levels - levels
+        u, normal = standardise(self.locate, a, b)
+        small = _HUBER * math.sqrt(len(u))
 
         def one(key: Key) -> Array:
-            key_level, key_eps = jax.random.split(key)
-            i = self._level(key_level, n)
-            low, high = self._sigma(i, n), self._sigma(i + 1, n)
+            key_n, key_eps = jax.random.split(key)
+            n = jax.nn.sigmoid(_MEAN + _SD * jax.random.normal(key_n))
             eps = jax.random.normal(key_eps, u.shape)
-            student = self.end(u + high * eps, high, b)
-            teacher = jax.lax.stop_gradient(self.end(u + low * eps, low, b))
+            gap = n / levels
+            m = n - gap
+            student = self.end((1 - n) * u + n * eps, n, b)
+            teacher = jax.lax.stop_gradient(self.end((1 - m) * u + m * eps, m, b))
             distance = jnp.sqrt(jnp.sum((student - teacher) ** 2) + small**2) - small
-            return distance / (high - low)
+            return distance / n
 
         return jnp.mean(jax.vmap(one)(jax.random.split(moment.key, _TIMES))) + normal
 
@@ -149,37 +161,19 @@ class _Consistency(AbstractDensity):
 
     def _draw(self, key: Key, b: Array, dim: int) -> Float[Array, " dim"]:
         eps = jax.random.normal(key, (self.steps, dim))
-        # Equal steps in log sigma, from the largest level to somewhat below the data's width.
-        levels = jnp.exp(jnp.linspace(math.log(self.noise), math.log(_LAST), self.steps))
+        levels = jnp.geomspace(1.0, _LAST / self.steps, self.steps)
 
         def one(u: Array, level: tuple[Array, Array]) -> tuple[Array, None]:
-            sigma, eps = level
-            return self.end(u + jnp.sqrt(sigma**2 - _LEAST**2) * eps, sigma, b), None
+            n, eps = level
+            return self.end((1 - n) * u + n * eps, n, b), None
 
         return jax.lax.scan(one, jnp.zeros(dim), (levels, eps))[0]
 
-    @property
-    def _ends(self) -> tuple[float, float]:
-        """Of the noise levels, to the power 1/r."""
-        return _LEAST ** (1 / _RHO), self.noise ** (1 / _RHO)
 
-    def _sigma(self, i: Array, n: Array) -> Array:
-        least, most = self._ends
-        return (least + i / (n - 1) * (most - least)) ** _RHO
-
-    def _level(self, key: Key, n: Array) -> Array:
-        """i in 0 .. n - 2, with the share of a normal log sigma that lies in its interval."""
-        low, high = ((math.log(v) - _MEAN) / _SD for v in (_LEAST, self.noise))
-        sigma = jnp.exp(_MEAN + _SD * jax.random.truncated_normal(key, low, high))
-        least, most = self._ends
-        i = jnp.floor((sigma ** (1 / _RHO) - least) / (most - least) * (n - 1))
-        return jnp.clip(i, 0, n - 2)
-
-
-def energy_score(draws: Float[Array, "n dim"], a: Float[Array, " dim"]) -> Float[Array, ""]:
-    """Of draws of which a should be one more; in units of a."""
+def log_score(draws: Float[Array, "n dim"], a: Float[Array, " dim"]) -> Float[Array, ""]:
+    """Of draws of which a should be one more; least on average where it is."""
     n = len(draws)
-    near = jnp.mean(jnp.linalg.norm(draws - a, axis=1))
-    apart = draws[:, None] - draws[None]
-    distances = jnp.sqrt(jnp.sum(apart**2, axis=-1))
-    return near - 0.5 * jnp.sum(distances) / (n * (n - 1))
+    near = 0.5 * jnp.mean(jnp.log(jnp.sum((draws - a) ** 2, axis=1) + _TINY))
+    apart = jnp.sum((draws[:, None] - draws[None]) ** 2, axis=-1)
+    log_apart = 0.5 * jnp.where(jnp.eye(n, dtype=bool), 0.0, jnp.log(apart + _TINY))
+    return near - 0.5 * jnp.sum(log_apart) / (n * (n - 1))

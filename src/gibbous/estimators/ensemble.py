@@ -10,13 +10,21 @@ is never below the members' mean.
 Shapes: a [dim], b [cond].
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
+from gibbous.errors import ConfigError
+from gibbous.estimators.base import (
+    AbstractDensity,
+    AbstractEstimator,
+    AbstractStepwise,
+    Moment,
+)
 
 
 class Ensemble(AbstractEstimator):
@@ -71,6 +79,19 @@ class _Ensemble(AbstractDensity):
             self.members, jax.random.split(key_members, self.size)
         )
         return jax.random.permutation(key_order, draws.reshape(-1, draws.shape[-1]))[:n]
+
+
+def with_steps(density: AbstractDensity, steps: int | None) -> AbstractDensity:
+    """The density, or all members of an ensemble, drawn from in `steps` steps.
+
+    Raises:
+        ConfigError: if it is not drawn from in steps, or not in as many.
+    """
+    if isinstance(density, _Ensemble):
+        return replace(density, members=with_steps(density.members, steps))
+    if not isinstance(density, AbstractStepwise):
+        raise ConfigError("draws are made at once here: only gb.FMPE and gb.CMPE take steps")
+    return density.with_steps(steps)
 
 
 def members(size: int | None, n_simulations: int | None) -> int:

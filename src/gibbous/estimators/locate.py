@@ -62,16 +62,32 @@ class Locate(eqx.Module):
         mu, s = jnp.split(weight @ (self.linear @ b + self.bias) + self.correction(b), 2)
         return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
 
-    def standardise(
-        self, a: Float[Array, " dim"], b: Float[Array, " cond"]
-    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """v, through which no gradient flows, and -log N(a; mu, exp(2 s)) up to a constant.
 
-        By the latter mu and s learn a normal density; what else learns v does not move them.
-        """
-        mu, s = self(b)
-        v = (a - mu) * jnp.exp(-s)
-        return jax.lax.stop_gradient(v), jnp.sum(0.5 * v**2 + s)
+class Regression(eqx.Module):
+    """b -> (mu, s) with mu linear and s the same for all b: too few weights to overfit."""
+
+    linear: Float[Array, "dim cond"]
+    bias: Float[Array, " dim"]
+    log_scale: Float[Array, " dim"]
+
+    def __init__(self, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]):
+        self.linear, self.bias, self.log_scale = robust_regression(a, b)
+
+    def __call__(self, b: Float[Array, " cond"]) -> tuple[Array, Array]:
+        """Location and log scale, [dim] each."""
+        return self.linear @ b + self.bias, self.log_scale
+
+
+def standardise(
+    normal: Locate | Regression, a: Float[Array, " dim"], b: Float[Array, " cond"]
+) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+    """v, through which no gradient flows, and -log N(a; mu, exp(2 s)) up to a constant.
+
+    By the latter mu and s learn a normal density; what else learns v does not move them.
+    """
+    mu, s = normal(b)
+    v = (a - mu) * jnp.exp(-s)
+    return jax.lax.stop_gradient(v), jnp.sum(0.5 * v**2 + s)
 
 
 def robust_regression(a: Array, b: Array) -> tuple[Array, Array, Array]:

@@ -1,10 +1,12 @@
 """A network of a state, a time and a condition: residual blocks that time and condition modulate.
 
-    g = s(A_2 s(A_1 (b, features(time)) + c_1) + c_2),      h_0 = W u + c,
+    g = s(A_2 s(A_1 (b, waves(time)) + c_1) + c_2),      h_0 = W (u, waves(u)) + c,
     h_{l+1} = h_l + U_l s((1 + gamma_l) (V_l s(h_l)) + beta_l),      (gamma_l, beta_l) = B_l g,
     out = W' s(h_L),
 
 the modulation of Perez et al. 2018 (FiLM, arXiv 1709.07871) in residual blocks; it begins at zero.
+Sines and cosines (waves) help where the output changes over a small part of the range of the state
+(Tancik et al. 2020, arXiv 2006.10739).
 
 Shapes: u, out [dim], b [cond], time [].
 """
@@ -17,10 +19,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.estimators.locate import Locate
+from gibbous.estimators.locate import Locate, Regression
 from gibbous.nets.base import activation
 
-_FREQUENCIES = 6
+_FREQUENCIES = 6  # of time, multiples of a half period over [0, 1]
+_OCTAVES = 2  # of the state, from one radian a standard deviation upwards
 
 
 class Modulated(eqx.Module):
@@ -37,7 +40,7 @@ class Modulated(eqx.Module):
         self.function = function
         size = cond + 1 + 2 * _FREQUENCIES
         self.condition = eqx.nn.MLP(size, width, width, 1, function, function, key=keys[0])
-        self.first = eqx.nn.Linear(dim, width, key=keys[1])
+        self.first = eqx.nn.Linear(dim * (1 + 2 * _OCTAVES), width, key=keys[1])
         last = eqx.nn.Linear(width, dim, key=keys[2])
         self.last = jax.tree.map(jnp.zeros_like, last)
         self.blocks = [
@@ -56,7 +59,8 @@ class Modulated(eqx.Module):
         angles = jnp.pi * time * jnp.arange(1, _FREQUENCIES + 1)
         features = jnp.concatenate([b, time[None], jnp.sin(angles), jnp.cos(angles)])
         g, s = self.condition(features), self.function
-        h = self.first(u)
+        phases = jnp.outer(2.0 ** jnp.arange(_OCTAVES), u).ravel()
+        h = self.first(jnp.concatenate([u, jnp.sin(phases), jnp.cos(phases)]))
         for v, out, modulation in self.blocks:
             gamma, beta = jnp.split(modulation(g), 2)
             h = h + out(s((1 + gamma) * v(s(h)) + beta))
@@ -65,9 +69,10 @@ class Modulated(eqx.Module):
 
 def located(
     recipe, key: Key, a: Float[Array, "rows dim"], b: Float[Array, "rows cond"]
-) -> tuple[Locate, Modulated]:
-    """The normal density of a recipe, begun at these pairs, and the network of what is left."""
+) -> tuple[Locate | Regression, Modulated]:
+    """The coordinates that a recipe asks for, and the network of what is to be learnt in them."""
     key_locate, key_network = jax.random.split(key)
     dim, cond, function = a.shape[1], b.shape[1], activation(recipe.activation)
-    network = Modulated(key_network, dim, cond, recipe.width, recipe.depth, function)
-    return Locate(key_locate, a, b, recipe.width, function), network
+    narrow = recipe.narrow
+    normal = Locate(key_locate, a, b, recipe.width, function) if narrow else Regression(a, b)
+    return normal, Modulated(key_network, dim, cond, recipe.width, recipe.depth, function)

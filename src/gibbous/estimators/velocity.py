@@ -11,13 +11,14 @@ v:
 
     v(u_t, t, b) = (2 t - 1) / (t^2 + (1 - t)^2) u_t + network(u_t, t, b),
 
-the first term being the velocity of data that are N(0, I). Near to that they are brought by mu and
-s (`locate.py`), which learn a normal density of their own, -log N(a; mu, exp(2 s)), through which
-no gradient of the velocity's loss flows: a posterior a thousand times narrower than the prior then
-asks nothing of v.
+the first term being the velocity of data that are N(0, I). Closer to that they are brought by mu
+and s (`locate.py`), which learn a normal density of their own, through which no gradient of the
+velocity's loss flows. mu is linear and s constant, or, for narrow posteriors, both are networks.
 
 Shapes: a, u, eps, v [dim], b [cond].
 """
+
+from dataclasses import replace
 
 import diffrax
 import equinox as eqx
@@ -27,8 +28,8 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ConfigError
-from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
-from gibbous.estimators.locate import Locate
+from gibbous.estimators.base import AbstractEstimator, AbstractStepwise, Moment
+from gibbous.estimators.locate import Locate, Regression, standardise
 from gibbous.estimators.modulated import Modulated, located
 
 _TIMES = {True: 4, False: 16}  # drawn for each row, in training and in validation
@@ -43,6 +44,9 @@ class FlowMatching(AbstractEstimator):
     Args:
         width: units of a layer. depth: number of residual blocks.
         activation: name of a function of `jax.nn`.
+        narrow: for posteriors far narrower than the prior, of widths that differ between datasets:
+            learn a normal density with networks of its own besides, and all else in its
+            coordinates. It overfits where simulations are few.
         power: p of the times t = 1 - r^p, at least 1, which is uniform.
         steps: of equal length when sampling, by Heun's method; None adapts them, as densities do.
         tolerance: of adaptive steps, relative and absolute.
@@ -51,9 +55,10 @@ class FlowMatching(AbstractEstimator):
         ConfigError: on options out of range.
     """
 
-    width: int = 64
+    width: int = 128
     depth: int = 4
     activation: str = "silu"
+    narrow: bool = False
     power: float = 2.0
     steps: int | None = 16
     tolerance: float = 1e-5
@@ -73,8 +78,8 @@ class FlowMatching(AbstractEstimator):
         return _FlowMatching(locate, network, self.power, self.steps, self.tolerance)
 
 
-class _FlowMatching(AbstractDensity):
-    locate: Locate
+class _FlowMatching(AbstractStepwise):
+    locate: Locate | Regression
     network: Modulated
     power: float = eqx.field(static=True)
     steps: int | None = eqx.field(static=True)
@@ -84,6 +89,12 @@ class _FlowMatching(AbstractDensity):
     def tractable(self) -> bool:
         """Yes, by solving the equation backwards."""
         return True
+
+    def with_steps(self, steps: int | None) -> "_FlowMatching":
+        """Of Heun's method; None adapts them."""
+        if steps is not None and steps < 1:
+            raise ConfigError(f"expected at least one step, or None, got {steps}")
+        return replace(self, steps=steps)
 
     def velocity(
         self, u: Float[Array, " dim"], r: Float[Array, ""], b: Float[Array, " cond"]
@@ -96,7 +107,7 @@ class _FlowMatching(AbstractDensity):
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
         """Squared error of the velocity, and the normal density's own loss."""
-        u, normal = self.locate.standardise(a, b)
+        u, normal = standardise(self.locate, a, b)
 
         def one(key: Key) -> Array:
             key_t, key_eps = jax.random.split(key)

@@ -9,6 +9,7 @@ from gibbous.plots.corner import corner
 from gibbous.plots.coverage import coverage, coverage_tails
 from gibbous.plots.datasets import datasets
 from gibbous.plots.loss import loss_curve
+from gibbous.plots.marginals import marginals
 from gibbous.plots.predictive import predictive
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "datasets",
     "ecdf_difference",
     "loss_curve",
+    "marginals",
     "predictive",
     "rank_histograms",
 ]

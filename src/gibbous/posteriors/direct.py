@@ -1,10 +1,13 @@
 """A posterior that a network gives directly: q(z | e(x)), with e an embedding (NPE)."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.estimators.base import AbstractDensity
+from gibbous.estimators.ensemble import with_steps
 from gibbous.nets.base import Embedding
 from gibbous.posteriors.base import AbstractPosterior
 from gibbous.samplers.base import Trace
@@ -43,6 +46,14 @@ class DirectPosterior(AbstractPosterior):
     ) -> Float[Array, ""]:
         """Log density of z."""
         return self.density.log_prob(z, self.embedding(x, mask))
+
+    def with_steps(self, steps: int | None) -> "DirectPosterior":
+        """The same, drawn from in `steps` steps.
+
+        Raises:
+            ConfigError: if its density is not drawn from in steps, or not in as many.
+        """
+        return replace(self, density=with_steps(self.density, steps))
 
     def width(self, n: int) -> int:
         """All of them."""

@@ -10,13 +10,11 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from gibbous import tensors
 from gibbous._types import Key, Seed, Theta, stream
@@ -31,7 +29,9 @@ from gibbous.errors import (
 from gibbous.latent import Latent
 from gibbous.posteriors import observations
 from gibbous.posteriors.base import AbstractPosterior
+from gibbous.posteriors.blocks import Core, evaluate_block, evidence_units, sample_block
 from gibbous.posteriors.convergence import Diagnostics
+from gibbous.posteriors.direct import DirectPosterior
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.mcmc import MCMCPosterior
 from gibbous.posteriors.observations import Observations
@@ -104,7 +104,7 @@ class Posterior:
             raise ConfigError(f"expected at least one draw, got {n=}")
         key = stream(seed, "sample")
         observed = observations.parse(x, self.event_shape, self.x_scaler)
-        run = self._sample_blocks if self.approximation.direct else self._sample_chains
+        run = self.sample_blocks if self.approximation.direct else self._sample_chains
         values, chains, found = run(key, observed, n, progress)
         theta = {name: v if observed.batched else v[0] for name, v in values.items()}
         if found is not None:
@@ -176,6 +176,21 @@ class Posterior:
         recipe = {**self.recipe, "sampler": describe(sampler)}
         return replace(self, approximation=approximation, recipe=recipe)
 
+    def with_steps(self, steps: int | None) -> "Posterior":
+        """The same posterior, drawn from in another number of steps: of gb.FMPE and gb.CMPE.
+
+        Args:
+            steps: more are slower and nearer to what was learnt; None, for gb.FMPE only, lets them
+                adapt to its tolerance.
+
+        Raises:
+            ConfigError: if this posterior is not drawn from in steps, or not in as many.
+        """
+        if not isinstance(self.approximation, DirectPosterior):
+            raise ConfigError("steps are of gb.FMPE and gb.CMPE: choose a sampler by with_sampler")
+        approximation = self.approximation.with_steps(steps)
+        return replace(self, approximation=approximation, recipe={**self.recipe, "steps": steps})
+
     def with_prior(self, prior: Prior) -> "Posterior":
         """The posterior under another prior; nothing is simulated or trained again.
 
@@ -230,7 +245,7 @@ class Posterior:
 
     # --- vectorised, once -------------------------------------------------------------------------
 
-    def _sample_blocks(
+    def sample_blocks(
         self, key: Key, observed: Observations, n: int, progress: bool
     ) -> tuple[dict[str, np.ndarray], int, None]:
         """Independent draws: one job is `size` of them for one observation."""
@@ -255,7 +270,7 @@ class Posterior:
         first = next(iter(theta.values()))
         m, chains, length = first.shape[:3]
         side = np.concatenate([v.reshape(m, chains, length, -1) for v in theta.values()], axis=-1)
-        constant = _evidence_units(self._core, observed.x, observed.mask)
+        constant = evidence_units(self._core, observed.x, observed.mask)
         found = Diagnostics.of(
             side,
             np.asarray(trace.divergences),
@@ -285,7 +300,7 @@ class Posterior:
             for start in range(0, len(row), width):
                 job = np.minimum(np.arange(start, start + width), len(row) - 1)
                 mask = None if observed.mask is None else observed.mask[row[job]]
-                part = _sample_block(self._core, key, job, observed.x[row[job]], mask, size)
+                part = sample_block(self._core, key, job, observed.x[row[job]], mask, size)
                 parts.append(jax.tree.map(np.asarray, part))
                 advance(min(start + width, len(row)))
         theta, trace = jax.tree.map(lambda *v: np.concatenate(v)[: len(row)], *parts)
@@ -317,84 +332,13 @@ class Posterior:
             rows, which = {k: v[row] for k, v in flat.items()}, row if observed.batched else 0
             mask = None if observed.mask is None else observed.mask[which]
             block = observed.x[which], mask, observed.batched, what
-            out.append(np.asarray(_evaluate_block(self._core, rows, *block)))
+            out.append(np.asarray(evaluate_block(self._core, rows, *block)))
         return np.concatenate([np.zeros(0, np.float32), *out])[:n].reshape(batch)
 
     @property
-    def _core(self) -> "_Core":
-        return _Core(self.approximation, self.latent, self.x_scaler)
-
-
-class _Core(NamedTuple):
-    """What the compiled blocks need."""
-
-    approximation: AbstractPosterior
-    latent: Latent
-    x_scaler: Standardizer
+    def _core(self) -> Core:
+        return Core(self.approximation, self.latent, self.x_scaler)
 
 
 def _power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
-
-
-# The samplers repeat the network many times over: polished less, they compile a quarter faster and
-# run as fast (measured on the double moon).
-@eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})  # type: ignore
-def _sample_block(
-    core: _Core,
-    key: Key,
-    job: np.ndarray | Array,
-    x: np.ndarray | Array,
-    mask: np.ndarray | Array | None,
-    size: int,
-) -> tuple[dict[str, Array], Trace]:
-    """Parameters [jobs, chains, draws, *shape], and the traces without their z."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(job))
-    x = core.x_scaler.forward(jnp.asarray(x))
-    trace = jax.vmap(
-        lambda k, row, m: core.approximation.sample(k, row, m, size),
-        in_axes=(0, 0, None if mask is None else 0),
-    )(keys, x, mask)
-    shape = trace.z.shape[:3]
-    theta, _ = core.latent.decode(trace.z.reshape(-1, trace.z.shape[-1]))
-    theta = {name: v.reshape(*shape, *v.shape[1:]) for name, v in theta.items()}
-    return theta, trace._replace(z=jnp.zeros((len(job), 0)))
-
-
-@eqx.filter_jit
-def _evaluate_block(
-    core: _Core,
-    theta: dict[str, Any],
-    x: np.ndarray | Array,
-    mask: np.ndarray | Array | None,
-    paired: bool,
-    what: str,
-) -> Array:
-    z = core.latent.encode(theta)
-    y = core.x_scaler.forward(jnp.asarray(x))
-    mask = None if mask is None else jnp.asarray(mask)
-    axes = (0, 0 if paired else None, 0 if paired and mask is not None else None)
-    if what == "likelihood":
-        assert isinstance(core.approximation, MCMCPosterior)
-        density = jax.vmap(core.approximation.log_likelihood, axes)(z, y, mask)
-    else:
-        density = jax.vmap(core.approximation.log_prob, axes)(z, y, mask)
-        density -= core.latent.decode(z)[1]
-    units = _units(core, jnp.asarray(x), mask, paired)
-    return jnp.where(core.latent.inside(theta), density + units, -jnp.inf)
-
-
-@eqx.filter_jit
-def _evidence_units(core: _Core, x: np.ndarray | Array, mask: np.ndarray | Array | None) -> Array:
-    return _units(core, jnp.asarray(x), mask, True)
-
-
-def _units(core: _Core, x: Array, mask: Any, batched: bool) -> Array:
-    """log |d x_standardised / d x|, which takes a density of x to the user's units."""
-    a = core.approximation
-    if not isinstance(a, MCMCPosterior) or not a.likelihood.normalised:
-        return jnp.zeros(())
-    each = core.x_scaler.log_det(x)
-    if mask is not None:
-        each = jnp.where(jnp.asarray(mask)[..., None] > 0, each, 0.0)
-    return jnp.sum(each, axis=tuple(range(int(batched), x.ndim)))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from gibbous.tasks.base import ExactPosterior, Task
 from gibbous.tasks.double_moon import DoubleMoonPosterior, double_moon
+from gibbous.tasks.gaussian_mixture import GaussianMixturePosterior, gaussian_mixture
 from gibbous.tasks.linear_gaussian import LinearGaussianPosterior, linear_gaussian
 from gibbous.tasks.one_moon import OneMoonPosterior, one_moon
 from gibbous.tasks.slcp import slcp
@@ -11,6 +12,7 @@ from gibbous.tasks.two_moons import TwoMoonsPosterior, two_moons
 
 TASKS: dict[str, Callable[[], Task]] = {
     "double_moon": double_moon,
+    "gaussian_mixture": gaussian_mixture,
     "linear_gaussian": linear_gaussian,
     "one_moon": one_moon,
     "slcp": slcp,
@@ -21,11 +23,13 @@ __all__ = [
     "TASKS",
     "DoubleMoonPosterior",
     "ExactPosterior",
+    "GaussianMixturePosterior",
     "LinearGaussianPosterior",
     "OneMoonPosterior",
     "Task",
     "TwoMoonsPosterior",
     "double_moon",
+    "gaussian_mixture",
     "linear_gaussian",
     "one_moon",
     "slcp",
