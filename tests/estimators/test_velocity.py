@@ -4,11 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from gibbous.errors import ConfigError
-from gibbous.estimators import FlowMatching, velocity
+import gibbous as gb
+from gibbous.errors import ConfigError, GibbousWarning
+from gibbous.estimators import Ensemble, FlowMatching, velocity
 from gibbous.estimators.base import Moment
 
 RNG = np.random.default_rng(0)
@@ -27,6 +29,11 @@ def normal():
 @eqx.filter_jit
 def _log_probs(density, a, b):
     return jax.vmap(density.log_prob, (0, None))(a, b)
+
+
+@eqx.filter_jit
+def _errors(density, a, b):
+    return jax.vmap(density.log_prob_error, (0, None))(a, b)
 
 
 def test_it_begins_at_the_normal_density(normal):
@@ -72,6 +79,25 @@ def test_hutchinsons_estimate_is_near_the_exact_divergence(normal, monkeypatch):
     estimate = np.asarray(_log_probs(bent, a, B))
     assert 1e-4 < np.abs(estimate - exact).max() < 1.0  # 16 probes, fixed
     assert np.corrcoef(estimate, exact)[0, 1] > 0.9
+    told = np.asarray(_errors(bent, a, B))
+    # Errors over the told ones have a mean square of 1, if they were independent between rows;
+    # with 16 directions, the same for all, anything between a quarter and three is to be expected.
+    assert 0.25 < np.sqrt(np.mean(((estimate - exact) / told) ** 2)) < 3
+    pair = Ensemble(FlowMatching(width=8, depth=1), 2)
+    both = eqx.filter_jit(pair.build)(jax.random.key(0), AA, BB)
+    assert both.estimated
+    assert np.isfinite(_errors(both, a, B)).all()
+
+
+def test_the_user_is_told_the_error_of_an_estimate():
+    prior = gb.Prior(theta=dist.Normal(jnp.zeros(32), 1.0))
+    theta = np.asarray(RNG.normal(size=(200, 32)), np.float32)
+    sims = gb.Simulations({"theta": theta}, theta[:, :4] + 0.1)
+    method = gb.FMPE(estimator=FlowMatching(width=8, depth=1, tolerance=1e-2), members=1)
+    config = gb.FitConfig(steps=20, progress=False)
+    posterior = gb.fit(method, prior, sims, config=config, seed=0)
+    with pytest.warns(GibbousWarning, match="an estimate in 32 dimensions, with a standard error"):
+        assert np.isfinite(posterior.log_prob(theta[:3], sims.x[:3])).all()
 
 
 @pytest.mark.parametrize("options", [{"power": 0.5}, {"steps": 0}, {"tolerance": 0.0}])

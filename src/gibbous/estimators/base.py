@@ -57,6 +57,19 @@ class AbstractStepwise(AbstractDensity):
         """
 
 
+class AbstractEstimated(AbstractDensity):
+    """A density whose `log_prob` may be an estimate, with an error."""
+
+    @property
+    @abstractmethod
+    def estimated(self) -> bool:
+        """It is one here."""
+
+    @abstractmethod
+    def log_prob_error(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """Standard error of `log_prob`, where it is estimated."""
+
+
 class AbstractEstimator(AbstractRecipe):
     """A recipe for a conditional density."""
 

@@ -21,6 +21,7 @@ from gibbous._types import Key
 from gibbous.errors import ConfigError
 from gibbous.estimators.base import (
     AbstractDensity,
+    AbstractEstimated,
     AbstractEstimator,
     AbstractStepwise,
     Moment,
@@ -46,7 +47,7 @@ class Ensemble(AbstractEstimator):
         return _Ensemble(eqx.filter_vmap(lambda k: self.member.build(k, a, b))(keys), self.size)
 
 
-class _Ensemble(AbstractDensity):
+class _Ensemble(AbstractEstimated):
     members: AbstractDensity  # stacked along a leading axis
     size: int = eqx.field(static=True)
 
@@ -59,6 +60,21 @@ class _Ensemble(AbstractDensity):
         """Log density of the mixture."""
         each = eqx.filter_vmap(lambda member: member.log_prob(a, b))(self.members)
         return jax.nn.logsumexp(each) - jnp.log(self.size)
+
+    @property
+    def estimated(self) -> bool:
+        """If those of the members are."""
+        return isinstance(self.members, AbstractEstimated) and self.members.estimated
+
+    def log_prob_error(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
+        """At most: the members may err together."""
+
+        def one(member: AbstractDensity) -> tuple[Array, Array]:
+            assert isinstance(member, AbstractEstimated)
+            return member.log_prob(a, b), member.log_prob_error(a, b)
+
+        each, errors = eqx.filter_vmap(one)(self.members)
+        return jax.nn.softmax(each) @ errors
 
     def loss(
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment

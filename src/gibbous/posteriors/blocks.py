@@ -15,6 +15,7 @@ from jaxtyping import Array
 from gibbous._types import Key
 from gibbous.latent import Latent
 from gibbous.posteriors.base import AbstractPosterior
+from gibbous.posteriors.direct import DirectPosterior
 from gibbous.posteriors.mcmc import MCMCPosterior
 from gibbous.samplers import Trace
 from gibbous.scaling import Standardizer
@@ -61,11 +62,14 @@ def evaluate_block(
     paired: bool,
     what: str,
 ) -> Array:
-    """Log densities of z, in the user's units; of "likelihood" or of the posterior."""
+    """Log densities in the user's units: of the "posterior" or the "likelihood"; or an "error"."""
     z = core.latent.encode(theta)
     y = core.x_scaler.forward(jnp.asarray(x))
     mask = None if mask is None else jnp.asarray(mask)
     axes = (0, 0 if paired else None, 0 if paired and mask is not None else None)
+    if what == "error":
+        assert isinstance(core.approximation, DirectPosterior)
+        return jax.vmap(core.approximation.log_prob_error, axes)(z, y, mask)
     if what == "likelihood":
         assert isinstance(core.approximation, MCMCPosterior)
         density = jax.vmap(core.approximation.log_likelihood, axes)(z, y, mask)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.estimators.base import AbstractDensity
+from gibbous.estimators.base import AbstractDensity, AbstractEstimated
 from gibbous.estimators.ensemble import with_steps
 from gibbous.nets.base import Embedding
 from gibbous.posteriors.base import AbstractPosterior
@@ -46,6 +46,18 @@ class DirectPosterior(AbstractPosterior):
     ) -> Float[Array, ""]:
         """Log density of z."""
         return self.density.log_prob(z, self.embedding(x, mask))
+
+    @property
+    def estimated(self) -> bool:
+        """`log_prob` is an estimate."""
+        return isinstance(self.density, AbstractEstimated) and self.density.estimated
+
+    def log_prob_error(
+        self, z: Float[Array, " dim"], x: Float[Array, "..."], mask: Float[Array, " n"] | None
+    ) -> Float[Array, ""]:
+        """Standard error of `log_prob`, where it is estimated."""
+        assert isinstance(self.density, AbstractEstimated)
+        return self.density.log_prob_error(z, self.embedding(x, mask))
 
     def with_steps(self, steps: int | None) -> "DirectPosterior":
         """The same, drawn from in `steps` steps.

@@ -21,6 +21,7 @@ from gibbous._types import Key, Seed, Theta, stream
 from gibbous.errors import (
     ArtefactError,
     ConfigError,
+    GibbousWarning,
     ObservationError,
     OutputExistsError,
     SamplingWarning,
@@ -134,10 +135,21 @@ class Posterior:
             ParameterError: on an unknown or a missing name.
             ObservationError: if x holds NaN or inf, or is an empty set.
             ConfigError: on a `log_evidence` where all is normalised already, and for gb.CMPE.
+
+        Warns:
+            GibbousWarning: with its standard error, where it is an estimate: gb.FMPE above 30 dims.
         """
         if log_evidence is not None and self.approximation.direct:
             raise ConfigError("this posterior is normalised already: leave log_evidence out")
         value = self._evaluate(theta, x, "posterior")
+        if isinstance(self.approximation, DirectPosterior) and self.approximation.estimated:
+            error = self._evaluate(theta, x, "error")[np.isfinite(value)]
+            warnings.warn(
+                f"log_prob is an estimate in {self.latent.dim} dimensions, with a standard error "
+                f"of {np.median(error) if error.size else 0:.2g} nats in the median",
+                GibbousWarning,
+                stacklevel=2,
+            )
         return value if log_evidence is None else value - np.asarray(log_evidence)
 
     def log_likelihood(self, theta: Theta | Any, x: Any) -> Float[np.ndarray, "*batch"]:
