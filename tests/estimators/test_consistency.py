@@ -18,7 +18,9 @@ AA = BB + 0.2 * jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32)
 
 @pytest.fixture(scope="module")
 def untrained():
-    return eqx.filter_jit(Consistency(width=8, depth=1).build)(jax.random.key(0), AA, BB)
+    # In the coordinates of N(0, I), so that u is a.
+    model = eqx.filter_jit(Consistency(width=8, depth=1).build)(jax.random.key(0), AA, BB)
+    return eqx.tree_at(lambda m: m.locate, model, jax.tree.map(jnp.zeros_like, model.locate))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def _loss(model, progress: float) -> np.ndarray:
 
         return jax.vmap(one)(u, jax.random.split(jax.random.key(3), len(u)))
 
-    return np.asarray(each(model))
+    return np.asarray(each(model)) - np.asarray(0.5 * jnp.sum(u**2, axis=1))  # the normal's own
 
 
 def test_the_loss_begins_with_the_data_as_teacher(untrained):
