@@ -34,12 +34,13 @@ def references(task: str, folder: Path | None) -> list[tuple[np.ndarray, np.ndar
     return [(row, problem.exact(row).sample(10_000, seed=i)["theta"]) for i, row in enumerate(x)]
 
 
-def run(task: str, n: int, seed: int, pairs: list, config: gb.FitConfig, method) -> dict:
+def run(task: str, n: int, seed: int, pairs: list, steps: int | None, method) -> dict:
     """Fit once; score every observation."""
     problem = gb.tasks.TASKS[task]()
     sims = gb.simulate(problem.prior, problem.simulator, n, seed=seed, progress=False)
     began = time.perf_counter()
-    posterior = gb.fit(method, problem.prior, sims, config=config, seed=seed)
+    posterior = gb.fit(method, problem.prior, sims, config=gb.FitConfig(progress=False), seed=seed)
+    posterior = posterior if steps is None else posterior.with_steps(steps)
     seconds = time.perf_counter() - began
     scores, means, sds, times = [], [], [], []
     for x, reference in pairs:
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, nargs="+", default=[10_000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--references", type=Path)
+    parser.add_argument("--steps", type=int, help="of a draw, for FMPE and CMPE")
     parser.add_argument("--estimator", choices=list(gb.ESTIMATORS), default=None)
     args = parser.parse_args()
     options = {} if args.estimator is None else {"estimator": gb.ESTIMATORS[args.estimator]()}
@@ -93,8 +95,7 @@ def main() -> None:
     print(json.dumps({"jax": jax.__version__, "estimator": args.estimator or "default"}))
     for n in args.simulations:
         for seed in args.seeds:
-            config = gb.FitConfig(progress=False)
-            print(json.dumps(run(args.task, n, seed, pairs, config, method)), flush=True)
+            print(json.dumps(run(args.task, n, seed, pairs, args.steps, method)), flush=True)
 
 
 if __name__ == "__main__":

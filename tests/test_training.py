@@ -208,6 +208,7 @@ class _Broken(AbstractMethod):
 
     learns_posterior: ClassVar[bool] = True
     learns_data: ClassVar[bool] = False
+    denoises: ClassVar[bool] = False
 
     def init(self, key, spec):
         return jnp.ones(())
@@ -231,6 +232,14 @@ def test_a_loss_of_nan_is_an_error(sims):
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         gb.FitConfig(**wrong)
+
+
+def test_losses_that_add_noise_get_more_passes_unless_told_otherwise():
+    plain, noisy = (gb.FitConfig().resolve(9_000, denoises=d) for d in (False, True))
+    assert plain.batch_size == noisy.batch_size == 128
+    assert plain.steps == 70 * 9_000 // 128
+    assert noisy.steps == 140 * 9_000 // 128
+    assert gb.FitConfig(steps=10).resolve(9_000, denoises=True).steps == 10
 
 
 def test_too_few_simulations_are_refused():

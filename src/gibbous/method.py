@@ -5,7 +5,8 @@
     posterior(model, latent)   -> AbstractPosterior over z
 
 `batch.z` is always unconstrained and standardised, so no method can leak mass outside the prior.
-What a method asks of the problem it says in two properties, so that `gb.fit` can check beforehand.
+What a method asks of the problem it says in properties, so that `gb.fit` can check beforehand, and
+choose how long to train.
 """
 
 from abc import abstractmethod
@@ -67,6 +68,11 @@ class AbstractMethod(AbstractRecipe):
     @abstractmethod
     def learns_data(self) -> bool:
         """It learns a density of the data, which must then be continuous."""
+
+    @property
+    @abstractmethod
+    def denoises(self) -> bool:
+        """Its loss adds noise of its own to every row, and so takes more passes over them."""
 
     @abstractmethod
     def init(self, key: Key, spec: Spec) -> Model:

@@ -32,7 +32,9 @@ from gibbous.method import AbstractMethod, Ctx, Model, Spec
 from gibbous.progress import progress_bar
 from gibbous.simulation.sources import AbstractSource, Batch
 
-_EPOCHS = 70  # passes over stored simulations, where `steps` is left open
+# Where `steps` is left open: passes over stored simulations, and steps at least. The second pair is
+# for losses that add noise to every row, of which each pass shows another side.
+_LENGTH = {False: (70, 1_500), True: (140, 4_000)}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class FitConfig:
     """How to train. The defaults are chosen by measurement: see `docs/recipe.md`.
 
     Args:
-        steps: at most this many; None lets the number of simulations decide.
+        steps: at most this many; None lets the method and the number of simulations decide.
         batch_size: rows a step; None lets the number of simulations decide.
         learning_rate: peak of the schedule.
         warmup: share of the steps in which the rate climbs to its peak; a squared cosine takes it
@@ -96,8 +98,10 @@ class FitConfig:
                 "(0, 1), weight_decay is at least 0, all others are positive"
             )
 
-    def resolve(self, n_train: int | None) -> "FitConfig":
+    def resolve(self, n_train: int | None, denoises: bool) -> "FitConfig":
         """Fill in `steps` and `batch_size` for `n_train` stored rows (None: fresh ones).
+
+        denoises: whether the method's loss adds noise of its own to every row.
 
         Raises:
             ConfigError: if there are too few rows to train on.
@@ -108,7 +112,8 @@ class FitConfig:
             raise ConfigError(f"{n_train} simulations to train on are too few; 1,000 are a start")
         by_size = 64 if n_train < 5_000 else 128 if n_train < 50_000 else 256
         batch_size = min(self.batch_size or by_size, n_train)
-        steps = self.steps or int(np.clip(_EPOCHS * n_train // batch_size, 1_500, 20_000))
+        passes, least = _LENGTH[denoises]
+        steps = self.steps or int(np.clip(passes * n_train // batch_size, least, 20_000))
         return replace(self, steps=steps, batch_size=batch_size)
 
 

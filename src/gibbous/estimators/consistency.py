@@ -73,11 +73,11 @@ class Consistency(AbstractEstimator):
         ConfigError: on options out of range.
     """
 
-    width: int = 128
+    width: int = 64
     depth: int = 4
     activation: str = "silu"
     narrow: bool = False
-    levels: float = 10.0
+    levels: float = 4.0
     steps: int = 4
 
     def __check_init__(self):

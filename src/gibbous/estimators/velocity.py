@@ -61,7 +61,7 @@ class FlowMatching(AbstractEstimator):
         ConfigError: on options out of range.
     """
 
-    width: int = 128
+    width: int = 64
     depth: int = 4
     activation: str = "silu"
     narrow: bool = False

@@ -27,3 +27,8 @@ class CMPE(AbstractDirectMethod):
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: Consistency = Consistency()
     members: int | None = None
+
+    @property
+    def denoises(self) -> bool:
+        """Yes."""
+        return True

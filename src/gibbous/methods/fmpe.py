@@ -27,3 +27,8 @@ class FMPE(AbstractDirectMethod):
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: FlowMatching = FlowMatching()
     members: int | None = None
+
+    @property
+    def denoises(self) -> bool:
+        """Yes."""
+        return True

@@ -62,6 +62,11 @@ class NLE(AbstractMethod):
         """Yes."""
         return True
 
+    @property
+    def denoises(self) -> bool:
+        """No."""
+        return False
+
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.
 

@@ -30,3 +30,8 @@ class NPE(AbstractDirectMethod):
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: AbstractEstimator = AutoregressiveSpline()
     members: int | None = None
+
+    @property
+    def denoises(self) -> bool:
+        """No."""
+        return False

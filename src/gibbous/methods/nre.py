@@ -81,6 +81,11 @@ class NRE(AbstractMethod):
         """No."""
         return False
 
+    @property
+    def denoises(self) -> bool:
+        """No."""
+        return False
+
     def __check_init__(self):
         if self.loss_kind not in _LOSSES or self.contrasts < 1 or self.gamma <= 0:
             raise ConfigError(
