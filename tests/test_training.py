@@ -239,7 +239,9 @@ def test_losses_that_add_noise_get_more_passes_unless_told_otherwise():
     assert plain.batch_size == noisy.batch_size == 128
     assert plain.steps == 70 * 9_000 // 128
     assert noisy.steps == 140 * 9_000 // 128
-    assert gb.FitConfig(steps=10).resolve(9_000, denoises=True).steps == 10
+    assert plain.weight_decay < noisy.weight_decay == 0.1
+    told = gb.FitConfig(steps=10, weight_decay=0.0).resolve(9_000, denoises=True)
+    assert (told.steps, told.weight_decay) == (10, 0.0)
 
 
 def test_too_few_simulations_are_refused():

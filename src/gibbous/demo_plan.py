@@ -51,14 +51,14 @@ PLANS = {
     "NPE": Plan(NPE(DeepSet()), 200, {"steps": 10_000, "batch_size": 64}, 2_000, 1_000),
     "NLE": Plan(LIKELIHOOD, 1, {"steps": 40_000, **LIKELIHOOD_CONFIG}, 20, 256),
     "FMPE": Plan(
-        FMPE(DeepSet(), FlowMatching(narrow=True)),
+        FMPE(DeepSet(), FlowMatching(narrow=True, power=5.0)),
         200,
         {"steps": 10_000, "batch_size": 64},
         1_000,
         500,
     ),
     "CMPE": Plan(
-        CMPE(DeepSet(), Consistency(narrow=True)),
+        CMPE(DeepSet(), Consistency(narrow=True, levels=16.0)),
         200,
         {"steps": 10_000, "batch_size": 64},
         1_000,

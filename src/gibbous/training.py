@@ -32,9 +32,10 @@ from gibbous.method import AbstractMethod, Ctx, Model, Spec
 from gibbous.progress import progress_bar
 from gibbous.simulation.sources import AbstractSource, Batch
 
-# Where `steps` is left open: passes over stored simulations, and steps at least. The second pair is
-# for losses that add noise to every row, of which each pass shows another side.
+# Passes over stored simulations and steps at least, where they are left open, and weight decay. The
+# second is for losses that add noise to every row, of which each pass shows another side.
 _LENGTH = {False: (70, 1_500), True: (140, 4_000)}
+_DECAY = {False: 1e-4, True: 0.1}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class FitConfig:
         learning_rate: peak of the schedule.
         warmup: share of the steps in which the rate climbs to its peak; a squared cosine takes it
             to zero.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW; None lets the method decide.
         clip: largest norm of the gradient.
         b2: decay of the squared gradients in AdamW.
         ema: decay of the average over weights, with which everything is evaluated.
@@ -68,7 +69,7 @@ class FitConfig:
     batch_size: int | None = None
     learning_rate: float = 5e-3
     warmup: float = 0.05
-    weight_decay: float = 1e-4
+    weight_decay: float | None = None
     clip: float = 5.0
     b2: float = 0.999
     ema: float = 0.99
@@ -90,7 +91,7 @@ class FitConfig:
         wrong |= {k: v for k, v in shares.items() if not 0 <= v < 1}
         if self.validation == 0:
             wrong["validation"] = 0
-        if self.weight_decay < 0:
+        if self.weight_decay is not None and self.weight_decay < 0:
             wrong["weight_decay"] = self.weight_decay
         if wrong:
             raise ConfigError(
@@ -99,13 +100,16 @@ class FitConfig:
             )
 
     def resolve(self, n_train: int | None, denoises: bool) -> "FitConfig":
-        """Fill in `steps` and `batch_size` for `n_train` stored rows (None: fresh ones).
+        """Fill in what was left open, for `n_train` stored rows (None: fresh ones).
 
         denoises: whether the method's loss adds noise of its own to every row.
 
         Raises:
             ConfigError: if there are too few rows to train on.
         """
+        if self.weight_decay is None:
+            decay = _DECAY[denoises and n_train is not None]
+            return replace(self, weight_decay=decay).resolve(n_train, denoises)
         if n_train is None:
             return replace(self, steps=self.steps or 20_000, batch_size=self.batch_size or 128)
         if n_train < 10:
@@ -279,6 +283,7 @@ def _build(method: AbstractMethod, key: Key, spec: Spec) -> Model:
 
 def _optimiser(static: _Static) -> optax.GradientTransformation:
     config = static.config
+    assert config.weight_decay is not None  # resolved
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.learning_rate,

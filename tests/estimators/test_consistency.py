@@ -19,7 +19,9 @@ AA = BB + 0.2 * jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32)
 @pytest.fixture(scope="module")
 def untrained():
     # In the coordinates of N(0, I), so that u is a.
-    model = eqx.filter_jit(Consistency(width=8, depth=1).build)(jax.random.key(0), AA, BB)
+    model = eqx.filter_jit(Consistency(width=8, depth=1, levels=10.0).build)(
+        jax.random.key(0), AA, BB
+    )
     return eqx.tree_at(lambda m: m.locate, model, jax.tree.map(jnp.zeros_like, model.locate))
 
 

@@ -53,7 +53,7 @@ class FlowMatching(AbstractEstimator):
         narrow: for posteriors far narrower than the prior, of widths that differ between datasets:
             learn a normal density with networks of its own besides, and all else in its
             coordinates. It overfits where simulations are few.
-        power: p of the times t = 1 - r^p, at least 1, which is uniform.
+        power: p of the times t = 1 - r^p, at least 1, which is uniform; more for narrow posteriors.
         steps: of equal length when sampling, by Heun's method; None adapts them, as densities do.
         tolerance: of adaptive steps, relative and absolute.
 
