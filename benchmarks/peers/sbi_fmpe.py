@@ -1,8 +1,9 @@
 """Run by the interpreter of sbi's own environment: its FMPE, with default settings, on given data.
 
-    python sbi_fmpe.py DATA.npz OUT.npz
+    python sbi_fmpe.py DATA.npz OUT.npz EPOCHS
 
-DATA holds theta [N, d], x [N, k], low and high [d] of a uniform prior, and an observation [k].
+DATA holds theta [N, d], x [N, k], low and high [d] of a uniform prior, and an observation [k];
+EPOCHS is the most that it trains, 0 for as many as it likes.
 Prints the seconds that training took; then, for every line "n seed" on standard input, draws n and
 prints the seconds that took. The last draws are in OUT when standard input ends.
 """
@@ -24,7 +25,8 @@ def main() -> None:
     tensors = {k: torch.as_tensor(data[k], dtype=torch.float32) for k in data.files}
     inference = FMPE(BoxUniform(tensors["low"], tensors["high"]))
     began = time.perf_counter()
-    inference.append_simulations(tensors["theta"], tensors["x"]).train()
+    most = {"max_num_epochs": int(sys.argv[3])} if int(sys.argv[3]) else {}
+    inference.append_simulations(tensors["theta"], tensors["x"]).train(**most)
     posterior = inference.build_posterior()
     print(f"trained {time.perf_counter() - began}", flush=True)
     draws = None
