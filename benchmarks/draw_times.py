@@ -4,8 +4,8 @@
 
 The peer's environment has sbi 0.27 and torch 2.13.0. Everything is trained with default settings on
 the same simulations; then all draw in turn, `--repeats` times, the peer from a process that waits
-while the others draw. The peer's training takes more than ten minutes, which `--epochs 20` cuts
-short where its draws are only to be timed. Our first draws, which compile, are told apart. Without --python, ours alone.
+while the others draw. The peer trains for many minutes, which `--epochs 20` cuts short where only
+its draws matter. Our first draws, which compile, are told apart. Without --python, ours alone.
 """
 
 import argparse
