@@ -65,8 +65,10 @@ def peer(python: Path, sims: gb.Simulations, x: np.ndarray, epochs: int):
             [python.absolute(), script, data, out, str(epochs)], cwd=folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        yield Peer(process), out
-        process.kill()
+        try:
+            yield Peer(process), out
+        finally:
+            process.kill()
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import gibbous as gb
 from gibbous import training
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError, ParameterError, TrainingError
-from gibbous.method import AbstractMethod
+from gibbous.method import AbstractMethod, Pace
 from gibbous.simulation.sources import Batch
 
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
@@ -208,7 +208,7 @@ class _Broken(AbstractMethod):
 
     learns_posterior: ClassVar[bool] = True
     learns_data: ClassVar[bool] = False
-    denoises: ClassVar[bool] = False
+    pace: ClassVar[Pace] = Pace()
 
     def init(self, key, spec):
         return jnp.ones(())
@@ -234,14 +234,17 @@ def test_options_out_of_range_are_refused(wrong):
         gb.FitConfig(**wrong)
 
 
-def test_losses_that_add_noise_get_more_passes_unless_told_otherwise():
-    plain, noisy = (gb.FitConfig().resolve(9_000, denoises=d) for d in (False, True))
-    assert plain.batch_size == noisy.batch_size == 128
-    assert plain.steps == 70 * 9_000 // 128
-    assert noisy.steps == 140 * 9_000 // 128
-    assert plain.weight_decay < noisy.weight_decay == 0.1
-    told = gb.FitConfig(steps=10, weight_decay=0.0).resolve(9_000, denoises=True)
-    assert (told.steps, told.weight_decay) == (10, 0.0)
+def test_a_method_sets_its_pace_on_stored_simulations_unless_told_otherwise():
+    pace = Pace(140, 4_000, learning_rate=1e-3, weight_decay=0.1)
+    got = gb.FitConfig().resolve(9_000, pace)
+    assert got.batch_size == 128
+    assert got.steps == 140 * 9_000 // 128
+    assert (got.learning_rate, got.weight_decay) == (1e-3, 0.1)
+    assert gb.FitConfig().resolve(900, pace).steps == 4_000
+    told = gb.FitConfig(steps=10, learning_rate=1e-2, weight_decay=0.0).resolve(9_000, pace)
+    assert (told.steps, told.learning_rate, told.weight_decay) == (10, 1e-2, 0.0)
+    fresh = gb.FitConfig().resolve(None, pace)
+    assert (fresh.learning_rate, fresh.weight_decay) == (5e-3, 1e-4)
 
 
 def test_too_few_simulations_are_refused():

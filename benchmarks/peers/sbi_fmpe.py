@@ -28,14 +28,15 @@ def main() -> None:
     most = {"max_num_epochs": int(sys.argv[3])} if int(sys.argv[3]) else {}
     inference.append_simulations(tensors["theta"], tensors["x"]).train(**most)
     posterior = inference.build_posterior()
-    print(f"trained {time.perf_counter() - began}", flush=True)
+    # On lines of their own, as sbi's bar of progress may leave its line open.
+    print(f"\ntrained {time.perf_counter() - began}", flush=True)
     draws = None
     for line in sys.stdin:
         n, seed = map(int, line.split())
         torch.manual_seed(seed)
         began = time.perf_counter()
         draws = posterior.sample((n,), x=tensors["observation"], show_progress_bars=False)
-        print(f"drawn {time.perf_counter() - began}", flush=True)
+        print(f"\ndrawn {time.perf_counter() - began}", flush=True)
     if draws is not None:
         np.savez(out, draws=draws.numpy())
 

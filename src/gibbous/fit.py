@@ -122,7 +122,7 @@ def _from_simulations(
         )
     sims = sims.usable()
     held_out = min(max(1, round(config.validation * len(sims))), _MAX_VALIDATION)
-    config = config.resolve(len(sims) - held_out, method.denoises)
+    config = config.resolve(len(sims) - held_out, method.pace)
     order = np.asarray(jax.random.permutation(key, len(sims)))
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
     latent = _latent(method, prior, train_rows.theta, parameters)
@@ -164,7 +164,7 @@ def _from_simulator(
             "only a JAX simulator can run afresh at every training step; simulate first: "
             "gb.fit(method, prior, gb.simulate(prior, simulator, 10_000, seed=0), seed=0)"
         )
-    config = config.resolve(None, method.denoises)
+    config = config.resolve(None, method.pace)
     key_scale, key_validation = jax.random.split(key)
     pilot = simulate(prior, simulator, _PILOT, seed=key_scale, progress=False).usable()
     held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()

@@ -53,6 +53,20 @@ class Ctx(NamedTuple):
         return Moment(key, self.step / self.total_steps, self.training)
 
 
+class Pace(NamedTuple):
+    """What `FitConfig` takes from a method; the values are those of densities by direct fit.
+
+    passes: over the stored simulations; least: steps at least; learning_rate: its peak;
+    weight_decay: of AdamW. Losses that add noise of their own to every row show another side of it
+    at each pass, and bear more of them.
+    """
+
+    passes: int = 70
+    least: int = 1_500
+    learning_rate: float = 5e-3
+    weight_decay: float = 1e-4
+
+
 class AbstractMethod(AbstractRecipe):
     """The contract of every method; `tests/contract` holds the laws that each one passes."""
 
@@ -71,8 +85,8 @@ class AbstractMethod(AbstractRecipe):
 
     @property
     @abstractmethod
-    def denoises(self) -> bool:
-        """Its loss adds noise of its own to every row, and so takes more passes over them."""
+    def pace(self) -> Pace:
+        """How it is best trained on stored simulations, where `FitConfig` leaves it open."""
 
     @abstractmethod
     def init(self, key: Key, spec: Spec) -> Model:

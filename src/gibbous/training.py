@@ -28,14 +28,9 @@ from gibbous._types import Key
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
 from gibbous.history import History
-from gibbous.method import AbstractMethod, Ctx, Model, Spec
+from gibbous.method import AbstractMethod, Ctx, Model, Pace, Spec
 from gibbous.progress import progress_bar
 from gibbous.simulation.sources import AbstractSource, Batch
-
-# Passes over stored simulations and steps at least, where they are left open, and weight decay. The
-# second is for losses that add noise to every row, of which each pass shows another side.
-_LENGTH = {False: (70, 1_500), True: (140, 4_000)}
-_DECAY = {False: 1e-4, True: 0.1}
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class FitConfig:
     Args:
         steps: at most this many; None lets the method and the number of simulations decide.
         batch_size: rows a step; None lets the number of simulations decide.
-        learning_rate: peak of the schedule.
+        learning_rate: peak of the schedule; None lets the method decide.
         warmup: share of the steps in which the rate climbs to its peak; a squared cosine takes it
             to zero.
         weight_decay: of AdamW; None lets the method decide.
@@ -67,7 +62,7 @@ class FitConfig:
 
     steps: int | None = None
     batch_size: int | None = None
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None
     warmup: float = 0.05
     weight_decay: float | None = None
     clip: float = 5.0
@@ -99,26 +94,29 @@ class FitConfig:
                 "(0, 1), weight_decay is at least 0, all others are positive"
             )
 
-    def resolve(self, n_train: int | None, denoises: bool) -> "FitConfig":
-        """Fill in what was left open, for `n_train` stored rows (None: fresh ones).
-
-        denoises: whether the method's loss adds noise of its own to every row.
+    def resolve(self, n_train: int | None, pace: Pace) -> "FitConfig":
+        """Fill in what was left open, for `n_train` stored rows (None: fresh ones, at no pace).
 
         Raises:
             ConfigError: if there are too few rows to train on.
         """
-        if self.weight_decay is None:
-            decay = _DECAY[denoises and n_train is not None]
-            return replace(self, weight_decay=decay).resolve(n_train, denoises)
         if n_train is None:
-            return replace(self, steps=self.steps or 20_000, batch_size=self.batch_size or 128)
-        if n_train < 10:
+            pace, steps, batch_size = Pace(), self.steps or 20_000, self.batch_size or 128
+        elif n_train < 10:
             raise ConfigError(f"{n_train} simulations to train on are too few; 1,000 are a start")
-        by_size = 64 if n_train < 5_000 else 128 if n_train < 50_000 else 256
-        batch_size = min(self.batch_size or by_size, n_train)
-        passes, least = _LENGTH[denoises]
-        steps = self.steps or int(np.clip(passes * n_train // batch_size, least, 20_000))
-        return replace(self, steps=steps, batch_size=batch_size)
+        else:
+            by_size = 64 if n_train < 5_000 else 128 if n_train < 50_000 else 256
+            batch_size = min(self.batch_size or by_size, n_train)
+            by_passes = int(np.clip(pace.passes * n_train // batch_size, pace.least, 20_000))
+            steps = self.steps or by_passes
+        rate, decay = self.learning_rate, self.weight_decay
+        return replace(
+            self,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=pace.learning_rate if rate is None else rate,
+            weight_decay=pace.weight_decay if decay is None else decay,
+        )
 
 
 class State(NamedTuple):
@@ -283,7 +281,8 @@ def _build(method: AbstractMethod, key: Key, spec: Spec) -> Model:
 
 def _optimiser(static: _Static) -> optax.GradientTransformation:
     config = static.config
-    assert config.weight_decay is not None  # resolved
+    assert config.learning_rate is not None  # resolved
+    assert config.weight_decay is not None
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.learning_rate,

@@ -108,8 +108,8 @@ class _Broken(AbstractMethod):
         return self.method.learns_data
 
     @property
-    def denoises(self):
-        return self.method.denoises
+    def pace(self):
+        return self.method.pace
 
     def init(self, key, spec):
         return self.method.init(key, spec)

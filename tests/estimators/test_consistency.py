@@ -9,7 +9,7 @@ import pytest
 from gibbous.errors import ConfigError
 from gibbous.estimators import Consistency
 from gibbous.estimators.base import Moment
-from gibbous.estimators.consistency import log_score
+from gibbous.estimators.consistency import _LAST, _WIDEN, log_score
 
 RNG = np.random.default_rng(0)
 BB = jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32)
@@ -38,15 +38,29 @@ def test_without_noise_nothing_moves(model):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10])
-def test_a_network_of_zeros_leaves_the_standard_normal(untrained, steps):
+def test_a_network_of_zeros_leaves_normal_draws_wider_as_said(untrained, steps):
     draws = np.asarray(
         eqx.filter_jit(lambda m, b: m.sample(jax.random.key(1), b, 20_000))(
             untrained.with_steps(steps), BB[0]
         )
     )
-    # Means have an error of 1/sqrt(20,000) = 0.007, sds of 0.005; f is exact for normal data.
+    k2, variance = (1 - 1 / 10) ** (-2 * _WIDEN), 0.0
+    for n in np.geomspace(1, _LAST / steps, steps):  # f(u, n) = u / rho is exact for N(0, I)
+        variance = ((1 - n) ** 2 * variance + n**2 * k2) / (n**2 + (1 - n) ** 2)
+    # Means have an error of 1/sqrt(20,000) = 0.007, sds of 0.005.
     assert np.abs(draws.mean(axis=0)).max() < 0.03
-    assert np.abs(draws.std(axis=0) - 1).max() < 0.02
+    assert np.abs(draws.std(axis=0) - variance**0.5).max() < 0.02
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 16])
+def test_the_widening_is_what_the_levels_take_from_a_normal_of_half_the_width(levels):
+    # The best student of N(0, w^2) given its teacher, E f(u_m, m) given u_n, level by level.
+    w, gain = 0.5, 1.0
+    n = (1 - 1 / levels) ** np.arange(200)
+    for high, low in zip(n[-2::-1], n[:0:-1], strict=True):
+        covariance = (1 - high) * (1 - low) * w**2 + high * low
+        gain *= covariance / ((1 - high) ** 2 * w**2 + high**2)
+    assert gain * (1 - 1 / levels) ** -_WIDEN == pytest.approx(w, rel=0.01)
 
 
 def _loss(model, progress: float) -> np.ndarray:
@@ -106,7 +120,7 @@ def test_there_is_no_density(model):
         model.log_prob(AA[0], BB[0])
 
 
-@pytest.mark.parametrize("options", [{"levels": 0.5}, {"steps": 0}])
+@pytest.mark.parametrize("options", [{"levels": 1.0}, {"steps": 0}])
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="levels"):
         Consistency(**options)

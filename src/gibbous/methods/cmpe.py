@@ -11,6 +11,7 @@ Shapes: z [dim], x [*event_shape], e [e].
 """
 
 from gibbous.estimators.consistency import Consistency
+from gibbous.method import Pace
 from gibbous.methods.direct import AbstractDirectMethod
 from gibbous.nets.base import AbstractEmbedding, Embedding
 
@@ -29,6 +30,6 @@ class CMPE(AbstractDirectMethod):
     members: int | None = None
 
     @property
-    def denoises(self) -> bool:
-        """Yes."""
-        return True
+    def pace(self) -> Pace:
+        """Twice as long, at a lower rate."""
+        return Pace(140, 4_000, learning_rate=2e-3)

@@ -11,6 +11,7 @@ Shapes: z [dim], x [*event_shape], e [e].
 """
 
 from gibbous.estimators.velocity import FlowMatching
+from gibbous.method import Pace
 from gibbous.methods.direct import AbstractDirectMethod
 from gibbous.nets.base import AbstractEmbedding, Embedding
 
@@ -29,6 +30,6 @@ class FMPE(AbstractDirectMethod):
     members: int | None = None
 
     @property
-    def denoises(self) -> bool:
-        """Yes."""
-        return True
+    def pace(self) -> Pace:
+        """Twice as long, and well regularised."""
+        return Pace(140, 4_000, weight_decay=0.1)

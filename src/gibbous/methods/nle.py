@@ -24,7 +24,7 @@ from gibbous.estimators.ensemble import ensemble
 from gibbous.estimators.mdn import MDN
 from gibbous.estimators.mixture import AutoregressiveMixture
 from gibbous.latent import Latent
-from gibbous.method import AbstractMethod, Ctx, Spec
+from gibbous.method import AbstractMethod, Ctx, Pace, Spec
 from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
 from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
@@ -63,9 +63,9 @@ class NLE(AbstractMethod):
         return True
 
     @property
-    def denoises(self) -> bool:
-        """No."""
-        return False
+    def pace(self) -> Pace:
+        """The common one."""
+        return Pace()
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.

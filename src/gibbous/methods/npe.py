@@ -12,6 +12,7 @@ Shapes: z [dim], x [*event_shape], e [e].
 
 from gibbous.estimators.base import AbstractEstimator
 from gibbous.estimators.flow import AutoregressiveSpline
+from gibbous.method import Pace
 from gibbous.methods.direct import AbstractDirectMethod
 from gibbous.nets.base import AbstractEmbedding, Embedding
 
@@ -32,6 +33,6 @@ class NPE(AbstractDirectMethod):
     members: int | None = None
 
     @property
-    def denoises(self) -> bool:
-        """No."""
-        return False
+    def pace(self) -> Pace:
+        """The common one."""
+        return Pace()

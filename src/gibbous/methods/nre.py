@@ -31,7 +31,7 @@ from gibbous.errors import ConfigError, ShapeError
 from gibbous.estimators.ensemble import members
 from gibbous.estimators.ratio import Classifier, Ratio
 from gibbous.latent import Latent
-from gibbous.method import AbstractMethod, Ctx, Spec
+from gibbous.method import AbstractMethod, Ctx, Pace, Spec
 from gibbous.nets.base import AbstractEmbedding, Embedding, build_embedding
 from gibbous.nets.mlp import Identity, choose_embedding
 from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
@@ -82,9 +82,9 @@ class NRE(AbstractMethod):
         return False
 
     @property
-    def denoises(self) -> bool:
-        """No."""
-        return False
+    def pace(self) -> Pace:
+        """The common one."""
+        return Pace()
 
     def __check_init__(self):
         if self.loss_kind not in _LOSSES or self.contrasts < 1 or self.gamma <= 0:
