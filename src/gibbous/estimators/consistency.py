@@ -2,7 +2,7 @@
 
     u_n = (1 - n) u + n eps,      f(u_n, n, b) = where the path of u_n ends as n -> 0,
     f(u, n, b) = u - n F(u, n, b),
-    loss = E_{n, eps} d( f(u_n, n, b), stop f(u_m, m, b) ) / n,      m = n (1 - 1/N),
+    loss = E_{n, eps} d( f(u_n, n, b), stop f(u_m, m, b) ) / n,      m = n - (1 - 3 n/4) n / N,
 
 with the same data u and noise eps in u_n and u_m, d(x, y) = sqrt(|x - y|^2 + c^2) - c (pseudo-
 Huber), c = 0.00054 sqrt(dim), and no other teacher than the student with its gradient stopped:
@@ -10,8 +10,8 @@ improved consistency training (Song & Dhariwal 2023, arXiv 2310.14189; for poste
 al. 2024, arXiv 2312.05440), on the straight path of `velocity.py`. There a level n of noise stands
 for sigma = n / (1 - n) of Song & Dhariwal, whose logarithm is normal in training. The number of
 levels grows in the course of training: N of them while n falls by a factor of about e. N begins at
-1, where m = 0 and the teacher is the data itself, which teaches f the mean of the data given u_n;
-every later N refines this (as Geng et al. 2024, arXiv 2406.14548).
+1, where the teacher sees next to no noise, m = 3 n^2/4, and f becomes the mean of the data given
+u_n; every later N refines this (as Geng et al. 2024, arXiv 2406.14548).
 
 F is the mean velocity from n to 0. For data that are N(0, I) it is (1 - 1/rho) u / n with
 rho^2 = n^2 + (1 - n)^2, so that
@@ -22,10 +22,11 @@ and closer to that they are brought as in `velocity.py`, by a = mu(b) + exp(s(b)
 
 A draw is f(k eps, 1); each further step goes back to a lower level n with new noise k eps, and ends
 again. k is there as few levels make draws too narrow: the ends that the teacher gives scatter about
-their mean, which is all that the student learns. Where posteriors are N(0, w^2) the path turns by
-an angle, of arctan n / (w (1 - n)), from a level to the next, the student is left with its cosine
-of the width, and the product of all cosines is (1 - 1/N)^p, p = .26, .45 and .65 for w = .03, .5
-and 1. We take k = (1 - 1/N)^-.45.
+their mean, which is all that the student learns. Where posteriors are N(0, w^2) the path turns from
+a level to the next by an angle, of arctan n / (w (1 - n)), the student is left with its cosine of
+the width, and the product of all cosines is (1 - 1/N)^p. The 3/4 above, finer steps near n = 1,
+makes p nearly the same for all w, .25 to .29 with N = 3 (for m = n - n/N it would be .26 to .65).
+So k = (1 - 1/N)^-.27.
 
 A loss with N levels says nothing of one with 2 N, nor any of how good the draws are. So validation
 takes the score of a few draws a', a'' with a logarithmic kernel,
@@ -57,7 +58,7 @@ _MEAN, _SD = -0.8, 1.6  # of log n/(1 - n) in training
 _TIMES = 4  # noise levels drawn for each row
 _HUBER = 0.00054
 _RISE = 0.75  # share of training after which N is at its last
-_WIDEN = 0.45  # p
+_WIDEN = 0.27  # p
 _LAST = 0.6  # noise level of the last of several steps, over their number
 _SCORED = 8  # draws for each row in validation
 _TINY = 1e-18  # so that draws that agree have a finite score
@@ -73,7 +74,7 @@ class Consistency(AbstractEstimator):
             learn a normal density with networks of its own besides, and all else in its
             coordinates. It overfits where simulations are few.
         levels: number N of noise levels, for every factor e of noise, at the end of training, more
-            than 1. Few leave an error of the width, of up to 0.2/N of it; many learn noise where
+            than 1. Few are biased where posteriors are not normal; many learn noise where
             simulations are stored. For fresh ones 16 do better.
         steps: when sampling.
 
@@ -141,8 +142,7 @@ class _Consistency(AbstractStepwise):
             key_n, key_eps = jax.random.split(key)
             n = jax.nn.sigmoid(_MEAN + _SD * jax.random.normal(key_n))
             eps = jax.random.normal(key_eps, u.shape)
-            gap = n / levels
-            m = n - gap
+            m = n - (1 - 0.75 * n) * n / levels
             student = self.end((1 - n) * u + n * eps, n, b)
             teacher = jax.lax.stop_gradient(self.end((1 - m) * u + m * eps, m, b))
             distance = jnp.sqrt(jnp.sum((student - teacher) ** 2) + small**2) - small
