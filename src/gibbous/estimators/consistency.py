@@ -25,7 +25,7 @@ again. k is there as few levels make draws too narrow: the ends that the teacher
 their mean, which is all that the student learns. Where posteriors are N(0, w^2) the path turns from
 a level to the next by an angle, of arctan n / (w (1 - n)), the student is left with its cosine of
 the width, and the product of all cosines is (1 - 1/N)^p. The 3/4 above, finer steps near n = 1,
-makes p nearly the same for all w, .25 to .29 with N = 3 (for m = n - n/N it would be .26 to .65).
+makes p nearly the same for all w, .24 to .29 with N = 2 or 3 (m = n - n/N has .26 to .69).
 So k = (1 - 1/N)^-.27.
 
 A loss with N levels says nothing of one with 2 N, nor any of how good the draws are. So validation
@@ -86,7 +86,7 @@ class Consistency(AbstractEstimator):
     depth: int = 4
     activation: str = "silu"
     narrow: bool = False
-    levels: float = 3.0
+    levels: float = 2.0
     steps: int = 4
 
     def __check_init__(self):
