@@ -3,19 +3,27 @@
 from collections.abc import Callable
 
 from gibbous.tasks.base import ExactPosterior, Task
+from gibbous.tasks.bernoulli_glm import bernoulli_glm, bernoulli_glm_raw
 from gibbous.tasks.double_moon import DoubleMoonPosterior, double_moon
 from gibbous.tasks.gaussian_mixture import GaussianMixturePosterior, gaussian_mixture
 from gibbous.tasks.linear_gaussian import LinearGaussianPosterior, linear_gaussian
+from gibbous.tasks.lotka_volterra import lotka_volterra
 from gibbous.tasks.one_moon import OneMoonPosterior, one_moon
-from gibbous.tasks.slcp import slcp
+from gibbous.tasks.sir import sir
+from gibbous.tasks.slcp import slcp, slcp_distractors
 from gibbous.tasks.two_moons import TwoMoonsPosterior, two_moons
 
 TASKS: dict[str, Callable[[], Task]] = {
+    "bernoulli_glm": bernoulli_glm,
+    "bernoulli_glm_raw": bernoulli_glm_raw,
     "double_moon": double_moon,
     "gaussian_mixture": gaussian_mixture,
     "linear_gaussian": linear_gaussian,
+    "lotka_volterra": lotka_volterra,
     "one_moon": one_moon,
+    "sir": sir,
     "slcp": slcp,
+    "slcp_distractors": slcp_distractors,
     "two_moons": two_moons,
 }
 
@@ -28,10 +36,15 @@ __all__ = [
     "OneMoonPosterior",
     "Task",
     "TwoMoonsPosterior",
+    "bernoulli_glm",
+    "bernoulli_glm_raw",
     "double_moon",
     "gaussian_mixture",
     "linear_gaussian",
+    "lotka_volterra",
     "one_moon",
+    "sir",
     "slcp",
+    "slcp_distractors",
     "two_moons",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from gibbous.errors import ConfigError, ObservationError, ParameterError, ShapeError
 from gibbous.prior import Prior
@@ -35,12 +35,17 @@ class ExactPosterior(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A named problem; `exact` is None where no exact posterior is known."""
+    """A named problem.
+
+    exact: gives the exact posterior of one observation; log_likelihood: log p(x | theta) in nats
+    of one dataset and one theta, up to what does not depend on theta. None where not known.
+    """
 
     name: str
     prior: Prior
     simulator: Simulator
     exact: Callable[[np.ndarray], ExactPosterior] | None = None
+    log_likelihood: Callable[[Array, Mapping[str, Array]], Float[Array, ""]] | None = None
 
 
 def observation(x: ArrayLike, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
