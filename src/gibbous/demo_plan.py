@@ -58,7 +58,7 @@ PLANS = {
         500,
     ),
     "CMPE": Plan(
-        CMPE(DeepSet(), Consistency(narrow=True, levels=16.0)),
+        CMPE(DeepSet(), Consistency(narrow=True, levels=6.0)),
         200,
         {"steps": 10_000, "batch_size": 64},
         1_000,

@@ -95,7 +95,8 @@ class FitConfig:
             )
 
     def resolve(self, n_train: int | None, pace: Pace) -> "FitConfig":
-        """Fill in what was left open, for `n_train` stored rows (None: fresh ones, at no pace).
+        """Fill in what was left open: by the method's pace for `n_train` stored rows, by the common
+        one for fresh rows (n_train None).
 
         Raises:
             ConfigError: if there are too few rows to train on.

@@ -75,7 +75,7 @@ class Consistency(AbstractEstimator):
             coordinates. It overfits where simulations are few.
         levels: number N of noise levels, for every factor e of noise, at the end of training, more
             than 1. Few are biased where posteriors are not normal; many learn noise where
-            simulations are stored. For fresh ones 16 do better.
+            simulations are stored. For fresh ones 6 do a little better.
         steps: when sampling.
 
     Raises:
