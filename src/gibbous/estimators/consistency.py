@@ -10,8 +10,8 @@ improved consistency training (Song & Dhariwal 2023, arXiv 2310.14189; for poste
 al. 2024, arXiv 2312.05440), on the straight path of `velocity.py`. There a level n of noise stands
 for sigma = n / (1 - n) of Song & Dhariwal, whose logarithm is normal in training. The number of
 levels grows in the course of training: N of them while n falls by a factor of about e. N begins at
-1, where the teacher sees next to no noise, m = 3 n^2/4, and f becomes the mean of the data given
-u_n; every later N refines this (as Geng et al. 2024, arXiv 2406.14548).
+1, m = 3 n^2/4, where a few teachers lead to the data and f is near the mean of the data given u_n;
+every later N refines this (as Geng et al. 2024, arXiv 2406.14548).
 
 F is the mean velocity from n to 0. For data that are N(0, I) it is (1 - 1/rho) u / n with
 rho^2 = n^2 + (1 - n)^2, so that
