@@ -4,8 +4,7 @@
 
 The peer's environment has sbi 0.27 and torch 2.13.0. Everything is trained with default settings on
 the same simulations; then all draw in turn, `--repeats` times, the peer from a process that waits
-while the others draw. The peer trains for many minutes, which `--epochs 20` cuts short where only
-its draws matter. Our first draws, which compile, are told apart. Without --python, ours alone.
+while the others draw. Our first draws, which compile, are told apart. Without --python, ours alone.
 """
 
 import argparse
@@ -54,7 +53,7 @@ class Peer:
 
 
 @contextmanager
-def peer(python: Path, sims: gb.Simulations, x: np.ndarray, epochs: int):
+def peer(python: Path, sims: gb.Simulations, x: np.ndarray):
     """A trained peer, and the file that its last draws will be in."""
     script = Path(__file__).resolve().parent / "peers" / "sbi_fmpe.py"
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +61,7 @@ def peer(python: Path, sims: gb.Simulations, x: np.ndarray, epochs: int):
         theta = sims.theta["theta"]
         np.savez(data, theta=theta, x=sims.x, low=-np.ones(2), high=np.ones(2), observation=x)
         process = subprocess.Popen(
-            [python.absolute(), script, data, out, str(epochs)], cwd=folder, text=True,
+            [python.absolute(), script, data, out], cwd=folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -78,7 +77,6 @@ def main() -> None:
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--simulations", type=int, default=10_000)
     parser.add_argument("--draws", type=int, default=1_000)
-    parser.add_argument("--epochs", type=int, default=0, help="of the peer, at most")
     parser.add_argument("--repeats", type=int, default=11)
     args = parser.parse_args()
     task = gb.tasks.two_moons()
@@ -122,7 +120,7 @@ def main() -> None:
     if args.python is None:
         report({n: [draw(n, i) for i in range(args.repeats)] for n in posteriors})
         return
-    with peer(args.python, sims, x, args.epochs) as (sbi, out):
+    with peer(args.python, sims, x) as (sbi, out):
         lines["sbi FMPE"] = {"train": round(sbi.training, 1)}
         seconds: dict[str, list[float]] = {name: [] for name in (*posteriors, "sbi FMPE")}
         for i in range(args.repeats):

@@ -1,9 +1,8 @@
 """Run by the interpreter of sbi's own environment: its FMPE, with default settings, on given data.
 
-    python sbi_fmpe.py DATA.npz OUT.npz EPOCHS
+    python sbi_fmpe.py DATA.npz OUT.npz
 
-DATA holds theta [N, d], x [N, k], low and high [d] of a uniform prior, and an observation [k];
-EPOCHS is the most that it trains, 0 for as many as it likes.
+DATA holds theta [N, d], x [N, k], low and high [d] of a uniform prior, and an observation [k].
 Prints the seconds that training took; then, for every line "n seed" on standard input, draws n and
 prints the seconds that took. The last draws are in OUT when standard input ends.
 """
@@ -25,8 +24,7 @@ def main() -> None:
     tensors = {k: torch.as_tensor(data[k], dtype=torch.float32) for k in data.files}
     inference = FMPE(BoxUniform(tensors["low"], tensors["high"]))
     began = time.perf_counter()
-    most = {"max_num_epochs": int(sys.argv[3])} if int(sys.argv[3]) else {}
-    inference.append_simulations(tensors["theta"], tensors["x"]).train(**most)
+    inference.append_simulations(tensors["theta"], tensors["x"]).train()
     posterior = inference.build_posterior()
     # On lines of their own, as sbi's bar of progress may leave its line open.
     print(f"\ntrained {time.perf_counter() - began}", flush=True)
