@@ -27,7 +27,7 @@ _TOLERANCE, _MAX_STEPS = 1e-5, 10_000
 
 
 def log_populations(theta: Mapping[str, Array]) -> Float[Array, "20"]:
-    """log X at the ten times, then log Y."""
+    """log X at the ten times, then log Y, within sbibm's bounds; NaN where it cannot be solved."""
 
     def field(t: object, state: Array, rates: Mapping[str, Array]) -> Array:
         prey, predators = jnp.exp(state)
@@ -47,8 +47,8 @@ def log_populations(theta: Mapping[str, Array]) -> Float[Array, "20"]:
         throw=False,
     )  # fmt: skip
     assert solution.ys is not None
-    # sbibm's bounds of the populations; where the solution failed it is infinite.
-    return jnp.clip(solution.ys.T.reshape(-1), jnp.log(1e-10), jnp.log(1e4))
+    populations = jnp.clip(solution.ys.T.reshape(-1), jnp.log(1e-10), jnp.log(1e4))
+    return jnp.where(solution.result == diffrax.RESULTS.successful, populations, jnp.nan)
 
 
 def lotka_volterra() -> Task:
