@@ -9,7 +9,7 @@ import pytest
 from gibbous.errors import ConfigError
 from gibbous.estimators import Consistency
 from gibbous.estimators.base import Moment
-from gibbous.estimators.consistency import _LAST, _WIDEN, log_score
+from gibbous.estimators.consistency import _LAST, _WIDEN, log_score, taught_by
 
 RNG = np.random.default_rng(0)
 BB = jnp.asarray(RNG.normal(size=(500, 2)), jnp.float32)
@@ -58,7 +58,7 @@ def test_the_widening_is_what_the_levels_take_from_normals_of_any_width(levels, 
     # The best student of N(0, w^2) given its teacher, E f(u_m, m) given u_n, level by level.
     n = [1.0]
     while n[-1] > 1e-4 * w:
-        n.append(n[-1] - (1 - 0.75 * n[-1]) * n[-1] / levels)
+        n.append(float(taught_by(jnp.array(n[-1]), jnp.array(float(levels)))))
     gain = 1.0
     for low, high in zip(n[:0:-1], n[-2::-1], strict=True):
         covariance = (1 - high) * (1 - low) * w**2 + high * low

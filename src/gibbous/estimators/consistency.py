@@ -75,7 +75,7 @@ class Consistency(AbstractEstimator):
             coordinates. It overfits where simulations are few.
         levels: number N of noise levels, for every factor e of noise, at the end of training, more
             than 1. Few are biased where posteriors are not normal; many learn noise where
-            simulations are stored. For fresh ones 6 do a little better.
+            simulations are stored. The demo takes 6 for fresh ones.
         steps: when sampling.
 
     Raises:
@@ -142,7 +142,7 @@ class _Consistency(AbstractStepwise):
             key_n, key_eps = jax.random.split(key)
             n = jax.nn.sigmoid(_MEAN + _SD * jax.random.normal(key_n))
             eps = jax.random.normal(key_eps, u.shape)
-            m = n - (1 - 0.75 * n) * n / levels
+            m = taught_by(n, levels)
             student = self.end((1 - n) * u + n * eps, n, b)
             teacher = jax.lax.stop_gradient(self.end((1 - m) * u + m * eps, m, b))
             distance = jnp.sqrt(jnp.sum((student - teacher) ** 2) + small**2) - small
@@ -177,6 +177,11 @@ class _Consistency(AbstractStepwise):
             return self.end((1 - n) * u + n * eps, n, b), None
 
         return jax.lax.scan(one, jnp.zeros(dim), (levels, eps))[0]
+
+
+def taught_by(n: Float[Array, ""], levels: Float[Array, ""]) -> Float[Array, ""]:
+    """m, the level of the teacher of n, with N levels."""
+    return n - (1 - 0.75 * n) * n / levels
 
 
 def log_score(draws: Float[Array, "n dim"], a: Float[Array, " dim"]) -> Float[Array, ""]:
