@@ -276,12 +276,14 @@ def support(d: dist.Distribution) -> Any:
 
 def _choices(prior: Prior, name: str) -> np.ndarray | None:
     """All values of a discrete parameter [K, *shape], or None if they are too many."""
-    factors = [prior.factors[name]]
-    if not isinstance(factors[0], dist.Distribution):  # its values must not depend on the parents
+    factor = prior.factors[name]
+    if isinstance(factor, dist.Distribution):
+        factors = [factor]
+    else:  # its values must not depend on the parents
         draws = [{p: prior.probe[p][i] for p in prior.parents[name]} for i in (0, 1)]
-        factors = [prior.factors[name](**draw) for draw in draws]  # type: ignore[operator]
+        factors = [factor(**draw) for draw in draws]
     try:
-        values = [np.unique(f.enumerate_support(expand=False)) for f in factors]  # type: ignore
+        values = [np.unique(f.enumerate_support(expand=False)) for f in factors]
     except NotImplementedError:
         return None
     shape = prior.shapes[name]

@@ -31,7 +31,9 @@ class Core(NamedTuple):
 
 # The samplers repeat the network many times over: polished less, they compile a quarter faster and
 # run as fast (measured on the double moon).
-@eqx.filter_jit(compiler_options={"xla_backend_optimization_level": 1})  # type: ignore
+@eqx.filter_jit(  # pyright: ignore[reportCallIssue], as its stub lacks the options of jax.jit
+    compiler_options={"xla_backend_optimization_level": 1}
+)
 def sample_block(
     core: Core,
     key: Key,

@@ -42,7 +42,7 @@ class Diagnostics:
         log_evidence: np.ndarray,
     ) -> "Diagnostics":
         """Compute them from chains [m, chains, draws, d]."""
-        from arviz_stats.base import array_stats  # type: ignore
+        from arviz_stats.base.array import array_stats
 
         if chains.shape[2] < 4:  # too few to split
             nothing = np.full((len(chains), chains.shape[3]), np.nan)
