@@ -5,8 +5,12 @@ from collections.abc import Callable
 from gibbous.tasks.base import ExactPosterior, Task
 from gibbous.tasks.bernoulli_glm import bernoulli_glm, bernoulli_glm_raw
 from gibbous.tasks.double_moon import DoubleMoonPosterior, double_moon
+from gibbous.tasks.gaussian_linear import GaussianLinearPosterior, gaussian_linear
+from gibbous.tasks.gaussian_linear_uniform import (
+    GaussianLinearUniformPosterior,
+    gaussian_linear_uniform,
+)
 from gibbous.tasks.gaussian_mixture import GaussianMixturePosterior, gaussian_mixture
-from gibbous.tasks.linear_gaussian import LinearGaussianPosterior, linear_gaussian
 from gibbous.tasks.lotka_volterra import lotka_volterra
 from gibbous.tasks.one_moon import OneMoonPosterior, one_moon
 from gibbous.tasks.sir import sir
@@ -17,8 +21,9 @@ TASKS: dict[str, Callable[[], Task]] = {
     "bernoulli_glm": bernoulli_glm,
     "bernoulli_glm_raw": bernoulli_glm_raw,
     "double_moon": double_moon,
+    "gaussian_linear": gaussian_linear,
+    "gaussian_linear_uniform": gaussian_linear_uniform,
     "gaussian_mixture": gaussian_mixture,
-    "linear_gaussian": linear_gaussian,
     "lotka_volterra": lotka_volterra,
     "one_moon": one_moon,
     "sir": sir,
@@ -31,16 +36,18 @@ __all__ = [
     "TASKS",
     "DoubleMoonPosterior",
     "ExactPosterior",
+    "GaussianLinearPosterior",
+    "GaussianLinearUniformPosterior",
     "GaussianMixturePosterior",
-    "LinearGaussianPosterior",
     "OneMoonPosterior",
     "Task",
     "TwoMoonsPosterior",
     "bernoulli_glm",
     "bernoulli_glm_raw",
     "double_moon",
+    "gaussian_linear",
+    "gaussian_linear_uniform",
     "gaussian_mixture",
-    "linear_gaussian",
     "lotka_volterra",
     "one_moon",
     "sir",

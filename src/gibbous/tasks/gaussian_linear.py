@@ -1,4 +1,4 @@
-"""The linear Gaussian problem: sbibm's `gaussian_linear` (Lueckmann et al., arXiv 2101.04653).
+"""The linear Gaussian problem of sbibm (Lueckmann et al. 2021, arXiv 2101.04653).
 
     theta ~ N(0, 0.1 I),   x | theta ~ N(theta, 0.1 I),   theta and x in R^dim, 0.1 a VARIANCE,
 
@@ -20,7 +20,7 @@ from gibbous.tasks.base import Task, observation, parameter, positive
 VARIANCE = 0.1  # of the prior and of the noise
 
 
-def linear_gaussian(dim: int = 10) -> Task:
+def gaussian_linear(dim: int = 10) -> Task:
     """The task, with one vector parameter `theta` [dim] and x [dim].
 
     Raises:
@@ -33,10 +33,10 @@ def linear_gaussian(dim: int = 10) -> Task:
     def gaussian(key: Array, theta: Mapping[str, Array]) -> Float[Array, " dim"]:
         return theta["theta"] + VARIANCE**0.5 * jax.random.normal(key, (dim,))
 
-    return Task("linear_gaussian", prior, gaussian, lambda x: LinearGaussianPosterior(x, dim))
+    return Task("gaussian_linear", prior, gaussian, lambda x: GaussianLinearPosterior(x, dim))
 
 
-class LinearGaussianPosterior:
+class GaussianLinearPosterior:
     """N(x / 2, 0.05 I).
 
     Raises:

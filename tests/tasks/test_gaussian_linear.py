@@ -6,19 +6,19 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from gibbous.errors import ConfigError, ObservationError, ShapeError
-from gibbous.tasks.linear_gaussian import linear_gaussian
+from gibbous.tasks.gaussian_linear import gaussian_linear
 
 
 @pytest.fixture(scope="module")
 def task():
-    return linear_gaussian()
+    return gaussian_linear()
 
 
 def test_log_prob_is_bayes_rule():
     # log p(theta | x) = log p(theta) + log p(x | theta) - log p(x), with x ~ N(0, var 0.2).
     rng = np.random.default_rng(0)
     theta, x = rng.normal(size=(7, 4)), rng.normal(size=4)
-    task = linear_gaussian(4)
+    task = gaussian_linear(4)
 
     def bayes(variance):
         return (
@@ -61,7 +61,7 @@ def test_draws(task):
 
 def test_errors(task):
     with pytest.raises(ConfigError, match="dim"):
-        linear_gaussian(0)
+        gaussian_linear(0)
     with pytest.raises(ObservationError, match=r"\(10,\)"):
         task.exact(np.zeros(9))
     with pytest.raises(ShapeError, match="theta"):
