@@ -2,5 +2,16 @@
 
 from gibbous.diagnostics.coverage import Coverage, coverage
 from gibbous.diagnostics.ranks import EcdfBand, ecdf_band, pit, ranks
+from gibbous.diagnostics.two_sample import c2st, mmd, sliced_wasserstein
 
-__all__ = ["Coverage", "EcdfBand", "coverage", "ecdf_band", "pit", "ranks"]
+__all__ = [
+    "Coverage",
+    "EcdfBand",
+    "c2st",
+    "coverage",
+    "ecdf_band",
+    "mmd",
+    "pit",
+    "ranks",
+    "sliced_wasserstein",
+]
