@@ -1,1 +1,5 @@
-"""Measurements too slow or too noisy for tests. Run as `python -m benchmarks.NAME --help`."""
+"""Measurements too slow or too noisy for tests.
+
+`python -m benchmarks run` and `... table` set methods and peers side by side; the other studies run
+as `python -m benchmarks.choices` and `python -m benchmarks.draw_times`. All answer to `--help`.
+"""

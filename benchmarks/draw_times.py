@@ -1,10 +1,10 @@
 """Seconds for 1,000 draws by NPE, FMPE and CMPE, beside sbi's FMPE: two_moons, 10,000 simulations.
 
-    python -m benchmarks.draw_times --python PEER_ENVIRONMENT/bin/python --references FOLDER
+    python -m benchmarks.draw_times --peer sbi --references FOLDER
 
-The peer's environment has sbi 0.27 and torch 2.13.0. Everything is trained with default settings on
-the same simulations; then all draw in turn, `--repeats` times, the peer from a process that waits
-while the others draw. Our first draws, which compile, are told apart. Without --python, ours alone.
+Everything is trained with default settings on the same simulations; then all draw in turn,
+`--repeats` times, the peer from a process of its own that waits while the others draw. Our first
+draws, which compile, are told apart. Without --peer, ours alone.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import numpy as np
 
 import gibbous as gb
 from benchmarks.c2st import c2st
+from benchmarks.environments import interpreter
 
 OURS = {  # method, and steps where they are not the default's
     "NPE": ("NPE", ()),
@@ -49,13 +50,15 @@ class Peer:
         for line in self.process.stdout:  # sbi prints its own progress as well
             if line.strip().split()[:1] == [what]:
                 return float(line.split()[-1])
-        raise SystemExit("the peer's process ended; run peers/sbi_fmpe.py by hand to see why")
+        raise SystemExit(
+            "the peer's process ended; run workers/sbi_fmpe_waiting.py by hand to see why"
+        )
 
 
 @contextmanager
 def peer(python: Path, sims: gb.Simulations, x: np.ndarray):
     """A trained peer, and the file that its last draws will be in."""
-    script = Path(__file__).resolve().parent / "peers" / "sbi_fmpe.py"
+    script = Path(__file__).resolve().parent / "workers" / "sbi_fmpe_waiting.py"
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder) / "data.npz", Path(folder) / "out.npz"
         theta = sims.theta["theta"]
@@ -73,7 +76,7 @@ def peer(python: Path, sims: gb.Simulations, x: np.ndarray):
 def main() -> None:
     """Print one JSON line for each way to draw."""
     parser = argparse.ArgumentParser(description="Seconds for 1,000 draws")
-    parser.add_argument("--python", type=Path)
+    parser.add_argument("--peer", choices=["sbi"])
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--simulations", type=int, default=10_000)
     parser.add_argument("--draws", type=int, default=1_000)
@@ -117,10 +120,10 @@ def main() -> None:
                 lines[name]["c2st"] = round(c2st(reference, draws.array), 3)
             print(json.dumps({"who": name, **lines[name]}), flush=True)
 
-    if args.python is None:
+    if args.peer is None:
         report({n: [draw(n, i) for i in range(args.repeats)] for n in posteriors})
         return
-    with peer(args.python, sims, x) as (sbi, out):
+    with peer(interpreter(args.peer), sims, x) as (sbi, out):
         lines["sbi FMPE"] = {"train": round(sbi.training, 1)}
         seconds: dict[str, list[float]] = {name: [] for name in (*posteriors, "sbi FMPE")}
         for i in range(args.repeats):

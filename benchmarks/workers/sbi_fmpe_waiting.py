@@ -1,6 +1,6 @@
-"""Run by the interpreter of sbi's own environment: its FMPE, with default settings, on given data.
+"""Run by the interpreter of sbi's own environment: its FMPE, which draws when told to.
 
-    python sbi_fmpe.py DATA.npz OUT.npz
+    python sbi_fmpe_waiting.py DATA.npz OUT.npz
 
 DATA holds theta [N, d], x [N, k], low and high [d] of a uniform prior, and an observation [k].
 Prints the seconds that training took; then, for every line "n seed" on standard input, draws n and

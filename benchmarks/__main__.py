@@ -1,0 +1,86 @@
+"""Contenders side by side, and the table of what came out.
+
+    python -m benchmarks run --task two_moons --method npe --budget 1000 --peer sbi \
+        --references FOLDER
+    python -m benchmarks table
+
+`run` adds a JSON line a job to the file of results; `table` writes RESULTS.md and its figures.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    import gibbous as gb
+    from benchmarks.environments import PEERS
+
+    top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    commands = top.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run contenders side by side")
+    some: dict = {"nargs": "+", "metavar": "NAME"}
+    run.add_argument("--task", choices=sorted(gb.tasks.TASKS), required=True, **some)
+    run.add_argument(
+        "--method", type=str.upper, choices=list(gb.METHODS), default=list(gb.METHODS), **some
+    )
+    run.add_argument("--budget", type=int, nargs="+", default=[1_000, 10_000])
+    run.add_argument("--peer", choices=list(PEERS), nargs="*", default=[])
+    run.add_argument("--observations", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    run.add_argument("--repeats", type=int, default=1)
+    run.add_argument("--seed", type=int, default=0, help="of the first repeat; the next have next")
+    run.add_argument("--draws", type=int, default=10_000)
+    run.add_argument("--references", type=Path, help="folder with TASK.npz")
+    run.add_argument("--c2st", choices=["sklearn", "jax", "both"], default="both")
+    run.add_argument("--out", type=Path, default=HERE / "results.jsonl")
+    table = commands.add_parser("table", help="write RESULTS.md")
+    table.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    table.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    return top
+
+
+def main() -> int:
+    """Do as told; 1 if a job failed."""
+    args = parser().parse_args()
+    if args.command == "table":
+        from benchmarks.table import write
+
+        write(args.results, args.out)
+        return 0
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from benchmarks.run import Plan, run
+
+    plan = Plan(
+        args.task, args.method, args.budget, args.peer, args.observations,
+        list(range(args.seed, args.seed + args.repeats)), args.draws,
+        ["sklearn", "jax"] if args.c2st == "both" else [args.c2st], args.references,
+    )  # fmt: skip
+    columns = "[bold]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns) as bar:
+        shown = bar.add_task("jobs", total=len(plan.jobs()))
+
+        def finished(line: dict) -> None:
+            bar.advance(shown)
+            bar.console.print(summary(line), highlight=False, soft_wrap=True, markup=False)
+
+        return 0 if run(plan, args.out, finished) else 1
+
+
+def summary(line: dict) -> str:
+    """One line for people."""
+    head = f"{line['task']} {line['method']} {line['budget']} seed {line['seed']} {line['who']}:"
+    if "error" in line:
+        return f"{head} FAILED, {line['error']}"
+    scores = [f"C2ST {sum(v) / len(v):.3f} ({k})" for k, v in line["c2st"].items()]
+    if line["log_prob"] is not None:
+        scores.append(f"log density {line['log_prob']:.2f}")
+    times = f"train {line['train']:.1f} s, first draws {line['first_draws']:.2f} s"
+    return " ".join([head, ", ".join([*scores, times])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
