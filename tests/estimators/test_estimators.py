@@ -51,8 +51,6 @@ def _build(name, dim, seed=0):
     def fill(leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
-        if jnp.issubdtype(leaf.dtype, jnp.integer):  # the orders of the coordinates
-            return jnp.asarray(np.tile(np.roll(np.arange(dim), 1), (leaf.shape[0], 1)), leaf.dtype)
         return jnp.asarray(size * rng.normal(size=leaf.shape), leaf.dtype)
 
     return jax.tree.map(fill, shape)
@@ -199,8 +197,8 @@ def _layer(flow, i):
 def _forward(flow, a, b):
     mu, s = flow.locate(b)
     v, log_det = (a - mu) * jnp.exp(-s), -jnp.sum(s)
-    for i in range(len(flow.orders)):
-        v, more = _layer(flow, i).forward(v[flow.orders[i]], b)
+    for i in range(len(flow.layers.from_b[0].weight)):
+        v, more = _layer(flow, i).forward(v[::-1], b)
         log_det += more
     return v, log_det
 

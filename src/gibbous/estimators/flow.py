@@ -10,8 +10,8 @@ of b and of the coordinates of lower rank (a masked network, Germain et al. 2015
 
 Ranks 0, 1, ..., dim - 1 make it autoregressive (Papamakarios et al. 2017, arXiv 1705.07057), ranks
 0 and 1 a coupling (Dinh et al. 2017, arXiv 1605.08803). The density takes one pass, a draw as many
-as there are ranks. T is affine, or affine and then a rational-quadratic spline (Durkan et al. 2019,
-arXiv 1906.04032); both are flowjax's. Coordinates are permuted between layers.
+as there are ranks. T is affine, or affine and then a rational-quadratic spline (`spline.py`).
+The order of the coordinates is reversed between layers.
 
 mu and s, where the density lies and how wide it is, are those of `locate.py`; the layers see
 numbers of order one.
@@ -25,12 +25,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import paramax
-from flowjax.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.estimators import spline
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
@@ -111,25 +109,19 @@ def _halves(dim: int) -> tuple[int, ...]:
 
 def _flow(recipe, key: Key, a: Array, b: Array, ranks: tuple[int, ...]) -> "Flow":
     dim, cond_dim = a.shape[1], b.shape[1]
-    keys = jax.random.split(key, 3)
+    keys = jax.random.split(key)
     layers = eqx.filter_vmap(lambda k: Layer(k, recipe, cond_dim, ranks))(
         jax.random.split(keys[0], recipe.layers)
     )
-    if dim == 2:  # chance would leave half of the layers unswapped
-        orders = jnp.tile(jnp.array([[1, 0]]), (recipe.layers, 1))
-    else:
-        orders = jax.vmap(lambda k: jax.random.permutation(k, dim))(
-            jax.random.split(keys[1], recipe.layers)
-        )
-    return Flow(Locate(keys[2], a, b, recipe.width, activation(recipe.activation)), layers, orders)
+    return Flow(Locate(keys[1], a, b, recipe.width, activation(recipe.activation)), layers, dim)
 
 
 class Flow(AbstractDensity):
-    """A built flow: the affine map that b locates, then masked layers and permutations."""
+    """A built flow: the affine map that b locates, then masked layers in alternating order."""
 
     locate: Locate
     layers: "Layer"  # stacked along a leading axis
-    orders: Int[Array, "layers dim"]
+    dim: int = eqx.field(static=True)
 
     @property
     def tractable(self) -> bool:
@@ -140,14 +132,15 @@ class Flow(AbstractDensity):
         """Log density of a given b."""
         weights, static = eqx.partition(self.layers, eqx.is_array)
 
-        def step(carry: tuple[Array, Array], layer: tuple) -> tuple[tuple[Array, Array], None]:
+        def step(carry: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
             v, log_det = carry
-            v, more = eqx.combine(layer[0], static).forward(v[layer[1]], b)
+            v, more = eqx.combine(layer, static).forward(v[::-1], b)
             return (v, log_det + more), None
 
         mu, s = self.locate(b)
         start = ((a - mu) * jnp.exp(-s), -jnp.sum(s))
-        (u, log_det), _ = jax.lax.scan(step, start, (weights, self.orders))
+        # Unrolled, as a loop would copy what each layer keeps for the gradient.
+        (u, log_det), _ = jax.lax.scan(step, start, weights, unroll=True)
         return log_det - 0.5 * jnp.sum(u**2) - 0.5 * u.size * jnp.log(2 * jnp.pi)
 
     def loss(
@@ -161,15 +154,14 @@ class Flow(AbstractDensity):
         weights, static = eqx.partition(self.layers, eqx.is_array)
         mu, s = self.locate(b)
 
-        def step(v: Array, layer: tuple) -> tuple[Array, None]:
-            v = eqx.combine(layer[0], static).inverse(v, b)
-            return jnp.zeros_like(v).at[layer[1]].set(v), None
+        def step(v: Array, layer: Layer) -> tuple[Array, None]:
+            return eqx.combine(layer, static).inverse(v, b)[::-1], None
 
         def one(u: Array) -> Array:
-            v, _ = jax.lax.scan(step, u, (weights, self.orders), reverse=True)
+            v, _ = jax.lax.scan(step, u, weights, reverse=True)
             return mu + jnp.exp(s) * v
 
-        return jax.vmap(one)(jax.random.normal(key, (n, self.orders.shape[-1])))
+        return jax.vmap(one)(jax.random.normal(key, (n, self.dim)))
 
 
 class Layer(eqx.Module):
@@ -186,7 +178,7 @@ class Layer(eqx.Module):
         self.ranks, self.knots = ranks, recipe.knots
         self.interval = getattr(recipe, "interval", 0.0)
         self.function = activation(recipe.activation)
-        _, size = _transformer(self.knots, self.interval)
+        size = 2 + (spline.size(self.knots) if self.knots else 0)
         dim, width, depth = len(ranks), recipe.width, recipe.depth
         keys = iter(jax.random.split(key, 2 * depth + 1))
         sizes = [dim, *[width] * depth]
@@ -213,44 +205,29 @@ class Layer(eqx.Module):
 
     def forward(self, v: Float[Array, " dim"], b: Float[Array, " cond"]) -> tuple[Array, Array]:
         """T of all coordinates, and the log-determinant."""
-        bijection, _ = _transformer(self.knots, self.interval)
-        out, log_det = jax.vmap(lambda p, x: bijection(p).transform_and_log_det(x))(
-            self._parameters(v, b), v
-        )
-        return out, jnp.sum(log_det)
+        raw = self._parameters(v, b)
+        log_det = _log_scale(raw)
+        v = v * jnp.exp(log_det) + raw[:, 1]
+        if self.knots:
+            v, more = spline.forward(raw[:, 2:], v, self.interval)
+            log_det = log_det + more
+        return v, jnp.sum(log_det)
 
     def inverse(self, u: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, " dim"]:
         """Undo `forward`, one rank after the other."""
-        bijection, _ = _transformer(self.knots, self.interval)
 
         def one_rank(rank: Array, v: Array) -> Array:
-            all_inverted = jax.vmap(lambda p, x: bijection(p).inverse(x))(self._parameters(v, b), u)
-            return jnp.where(jnp.asarray(self.ranks) == rank, all_inverted, v)
+            raw = self._parameters(v, b)
+            new = spline.inverse(raw[:, 2:], u, self.interval) if self.knots else u
+            new = (new - raw[:, 1]) * jnp.exp(-_log_scale(raw))
+            return jnp.where(jnp.asarray(self.ranks) == rank, new, v)
 
         return jax.lax.fori_loop(0, max(self.ranks) + 1, one_rank, jnp.zeros_like(u))
 
 
-def _bounded_exp(s: Array) -> Array:
-    return jnp.exp(jnp.clip(s, -_MAX_LAYER_LOG_SCALE, _MAX_LAYER_LOG_SCALE))
+def _log_scale(raw: Float[Array, "dim size"]) -> Float[Array, " dim"]:
+    return jnp.clip(raw[:, 0], -_MAX_LAYER_LOG_SCALE, _MAX_LAYER_LOG_SCALE)
 
 
 def _masked(linear: eqx.nn.Linear, mask: np.ndarray, v: Array) -> Array:
     return jnp.where(mask, linear.weight, 0.0) @ v + jnp.asarray(linear.bias)
-
-
-def _transformer(
-    knots: int, interval: float
-) -> tuple[Callable[[Float[Array, " size"]], AbstractBijection], int]:
-    """The elementwise bijection from its raw parameters (identity at 0), and their number."""
-    scale = paramax.Parameterize(_bounded_exp, jnp.zeros(()))
-    affine = eqx.tree_at(lambda a: a.scale, Affine(), scale)
-    bijection = affine
-    if knots:
-        bijection = Chain([affine, RationalQuadraticSpline(knots=knots, interval=interval)])
-    weights, static = eqx.partition(bijection, eqx.is_inexact_array)
-    at_zero, unravel = ravel_pytree(weights)
-
-    def make(raw: Float[Array, " size"]) -> AbstractBijection:
-        return paramax.unwrap(eqx.combine(unravel(at_zero + raw), static))
-
-    return make, at_zero.size

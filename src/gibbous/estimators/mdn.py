@@ -20,6 +20,7 @@ from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
 
 _MAX_LOG_SCALE = 15.0
+_SPREAD = 0.3  # distance of the components' means from the regression at first, in its errors
 
 
 class MDN(AbstractEstimator):
@@ -45,8 +46,9 @@ class MDN(AbstractEstimator):
         last = jax.tree.map(lambda w: 0.1 * w, mlp.layers[-1])  # begin near the identity
         mlp = eqx.tree_at(lambda m: m.layers[-1], mlp, last)
         locate = Locate(key_locate, a, b, self.width, function)
-        # Components that begin in one place would stay there: spread them over the prior.
-        means = jax.random.normal(key_means, (self.components, dim))
+        # Components that begin in one place would stay there; those far from the regression, where
+        # it is right, stay as well, as training stops before it has moved them.
+        means = _SPREAD * dim**-0.5 * jax.random.normal(key_means, (self.components, dim))
         return _MDN(locate, mlp, means, self.components, dim)
 
 
