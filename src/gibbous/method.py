@@ -56,14 +56,15 @@ class Ctx(NamedTuple):
 class Pace(NamedTuple):
     """What `FitConfig` takes from a method; the values are those of densities by direct fit.
 
-    passes: over the stored simulations; least: steps at least; learning_rate: its peak;
-    weight_decay: of AdamW. Losses that add noise of their own to every row show another side of it
-    at each pass, and bear more of them.
+    passes: over the stored simulations; least: steps at least; learning_rate: its peak; warmup: the
+    share of the steps in which it climbs there; weight_decay: of AdamW. Losses that add noise of
+    their own to every row show another side of it at each pass, and bear more of them.
     """
 
     passes: int = 70
     least: int = 1_500
     learning_rate: float = 5e-3
+    warmup: float = 0.05
     weight_decay: float = 1e-4
 
 

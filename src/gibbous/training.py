@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import paramax
-from jaxtyping import Array
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
 from gibbous import checkpoint
 from gibbous._types import Key
@@ -42,7 +43,7 @@ class FitConfig:
         batch_size: rows a step; None lets the number of simulations decide.
         learning_rate: peak of the schedule; None lets the method decide.
         warmup: share of the steps in which the rate climbs to its peak; a squared cosine takes it
-            to zero.
+            to zero; None lets the method decide.
         weight_decay: of AdamW; None lets the method decide.
         clip: largest norm of the gradient.
         b2: decay of the squared gradients in AdamW.
@@ -63,7 +64,7 @@ class FitConfig:
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    warmup: float = 0.05
+    warmup: float | None = None
     weight_decay: float | None = None
     clip: float = 5.0
     b2: float = 0.999
@@ -81,9 +82,8 @@ class FitConfig:
             for name in ("steps", "batch_size", "learning_rate", "clip", "checks", "patience")
         }
         wrong = {k: v for k, v in positive.items() if v is not None and not v > 0}
-        shares = {"warmup": self.warmup, "ema": self.ema, "b2": self.b2}
-        shares["validation"] = self.validation
-        wrong |= {k: v for k, v in shares.items() if not 0 <= v < 1}
+        shares = {name: getattr(self, name) for name in ("warmup", "ema", "b2", "validation")}
+        wrong |= {k: v for k, v in shares.items() if v is not None and not 0 <= v < 1}
         if self.validation == 0:
             wrong["validation"] = 0
         if self.weight_decay is not None and self.weight_decay < 0:
@@ -110,22 +110,24 @@ class FitConfig:
             batch_size = min(self.batch_size or by_size, n_train)
             by_passes = int(np.clip(pace.passes * n_train // batch_size, pace.least, 20_000))
             steps = self.steps or by_passes
-        rate, decay = self.learning_rate, self.weight_decay
-        return replace(
-            self,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=pace.learning_rate if rate is None else rate,
-            weight_decay=pace.weight_decay if decay is None else decay,
-        )
+        left_open = {
+            name: getattr(pace, name)
+            for name in ("learning_rate", "warmup", "weight_decay")
+            if getattr(self, name) is None
+        }
+        return replace(self, steps=steps, batch_size=batch_size, **left_open)
 
 
 class State(NamedTuple):
-    """Everything that a chunk of training changes. Weights are the trainable leaves of a model."""
+    """Everything that a chunk of training changes.
 
-    weights: Any
-    ema: Any
-    best: Any
+    Weights are the trainable leaves of a model, end to end: a few long operations for the optimiser
+    to compile and to run, where a tree of arrays asks for some on every leaf.
+    """
+
+    weights: Float[Array, " weights"]
+    ema: Float[Array, " weights"]
+    best: Float[Array, " weights"]
     optimiser: Any
     best_loss: Array
     best_step: Array
@@ -137,10 +139,16 @@ class _Static(NamedTuple):
     """What is compiled into a chunk."""
 
     method: AbstractMethod
-    frozen: Any  # the leaves of the model that are not trained
+    trained: Any  # the shapes of the leaves of the model that are trained
+    frozen: Any  # the other leaves
     config: FitConfig
     total_steps: int
     length: int
+
+    def model(self, weights: Float[Array, " weights"]) -> Model:
+        """The model with these weights."""
+        at_zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.trained)
+        return eqx.combine(ravel_pytree(at_zero)[1](weights), self.frozen)
 
 
 def train(
@@ -190,7 +198,7 @@ def train(
         path.unlink(missing_ok=True)
     log = clock.stop(log, before)
     history = _history(log, state, static, spec, len(validation.z))
-    return eqx.combine(state.best, static.frozen), history
+    return eqx.filter_jit(_Static.model)(static, state.best), history
 
 
 def _begin(
@@ -198,13 +206,13 @@ def _begin(
 ) -> tuple[_Static, State]:
     # Built under jit: eager building takes seconds, and equal recipes give equal static leaves, so
     # that a second fit of the same shape compiles nothing.
-    weights, frozen = partition(_build(method, key, spec))
+    weights, trained, frozen = _build(method, key, spec)
     assert config.steps is not None  # resolved
     length = -(-config.steps // config.checks)
     total = length * -(-config.steps // length)
     # What has no part in the arithmetic must neither recompile it nor change its fingerprint.
     plain = replace(config, checkpoint=None, progress=True, checkpoint_seconds=1.0)
-    static = _Static(method, frozen, plain, total, length)
+    static = _Static(method, trained, frozen, plain, total, length)
     state = State(
         weights, weights, weights, _optimiser(static).init(weights),
         jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
@@ -278,13 +286,16 @@ def partition(model: Model) -> tuple[Any, Any]:
 @eqx.filter_jit(  # pyright: ignore[reportCallIssue], as its stub lacks the options of jax.jit
     compiler_options={"xla_backend_optimization_level": 0}
 )
-def _build(method: AbstractMethod, key: Key, spec: Spec) -> Model:
-    return method.init(key, spec)
+def _build(method: AbstractMethod, key: Key, spec: Spec) -> tuple[Array, Any, Any]:
+    """Weights, the shapes of the leaves that they are, and the leaves that are not trained."""
+    tree, frozen = partition(method.init(key, spec))
+    return ravel_pytree(tree)[0], jax.eval_shape(lambda: tree), frozen
 
 
 def _optimiser(static: _Static) -> optax.GradientTransformation:
     config = static.config
     assert config.learning_rate is not None  # resolved
+    assert config.warmup is not None
     assert config.weight_decay is not None
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
@@ -307,10 +318,9 @@ def _chunk(
     """`length` steps, then one look at the validation loss of the averaged weights."""
     method, optimiser = static.method, _optimiser(static)
 
-    def mean_loss(weights: Any, ema: Any, batch: Batch, key: Key, step: Array, training: bool):
-        model = eqx.combine(weights, static.frozen)
-        ctx = Ctx(key, step, static.total_steps, eqx.combine(ema, static.frozen), training)
-        return jnp.mean(method.loss(model, batch, ctx))
+    def mean_loss(weights: Array, ema: Array, batch: Batch, key: Key, step: Array, training: bool):
+        ctx = Ctx(key, step, static.total_steps, static.model(ema), training)
+        return jnp.mean(method.loss(static.model(weights), batch, ctx))
 
     def one_step(carry: tuple, _: None) -> tuple[tuple, Array]:
         weights, ema, opt_state, step = carry
@@ -328,7 +338,7 @@ def _chunk(
     # The same key at every check: differences are then due to the weights.
     val_loss = mean_loss(ema, ema, validation, key, step, False)
     better = val_loss < state.best_loss
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), ema, state.best)
+    best = jnp.where(better, ema, state.best)
     return (
         State(
             weights, ema, best, opt_state,
