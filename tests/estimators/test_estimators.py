@@ -198,7 +198,7 @@ def _forward(flow, a, b):
     mu, s = flow.locate(b)
     v, log_det = (a - mu) * jnp.exp(-s), -jnp.sum(s)
     for i in range(len(flow.layers.from_b[0].weight)):
-        v, more = _layer(flow, i).forward(v[::-1], b)
+        v, more = _layer(flow, i).forward(flow.reorder(v), b)
         log_det += more
     return v, log_det
 

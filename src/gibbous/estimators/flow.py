@@ -11,7 +11,7 @@ of b and of the coordinates of lower rank (a masked network, Germain et al. 2015
 Ranks 0, 1, ..., dim - 1 make it autoregressive (Papamakarios et al. 2017, arXiv 1705.07057), ranks
 0 and 1 a coupling (Dinh et al. 2017, arXiv 1605.08803). The density takes one pass, a draw as many
 as there are ranks. T is affine, or affine and then a rational-quadratic spline (`spline.py`).
-The order of the coordinates is reversed between layers.
+Between layers the order is reversed, the halves of a coupling are swapped.
 
 mu and s, where the density lies and how wide it is, are those of `locate.py`; the layers see
 numbers of order one.
@@ -128,13 +128,20 @@ class Flow(AbstractDensity):
         """Yes."""
         return True
 
+    def reorder(self, v: Float[Array, " dim"], back: bool = False) -> Float[Array, " dim"]:
+        """The order in which the next layer takes the coordinates: that of slices, not a search."""
+        if max(self.layers.ranks) == self.dim - 1:
+            return v[::-1]
+        # A middle coordinate would keep its place, and its rank, if a coupling were reversed.
+        return jnp.roll(v, -(self.dim // 2) if back else self.dim // 2)
+
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
         weights, static = eqx.partition(self.layers, eqx.is_array)
 
         def step(carry: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
             v, log_det = carry
-            v, more = eqx.combine(layer, static).forward(v[::-1], b)
+            v, more = eqx.combine(layer, static).forward(self.reorder(v), b)
             return (v, log_det + more), None
 
         mu, s = self.locate(b)
@@ -155,7 +162,7 @@ class Flow(AbstractDensity):
         mu, s = self.locate(b)
 
         def step(v: Array, layer: Layer) -> tuple[Array, None]:
-            return eqx.combine(layer, static).inverse(v, b)[::-1], None
+            return self.reorder(eqx.combine(layer, static).inverse(v, b), back=True), None
 
         def one(u: Array) -> Array:
             v, _ = jax.lax.scan(step, u, weights, reverse=True)
