@@ -25,7 +25,8 @@ A = np.array([[1.0, 0.5], [0.0, 1.0], [-1.0, 0.3]], np.float32)
 S = 0.5
 V = np.linalg.inv(np.eye(2) + A.T @ A / S**2)
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
-CONFIG = gb.FitConfig(steps=2_500, progress=False)
+# Slow at first: what begins at a regression, which is right here, may overfit in 200 steps.
+CONFIG = gb.FitConfig(steps=2_500, warmup=0.3, progress=False)
 SMALL = gb.AutoregressiveSpline(layers=2, width=32)
 OPTIONS = {  # quick to compile
     "NPE": {"estimator": SMALL, "members": 1},
