@@ -38,6 +38,13 @@ def test_c2st_does_not_depend_on_units_and_repeats():
     assert c2st(100 * X + 7, 100 * (Y + SHIFT) + 7, seed=2) == pytest.approx(once, abs=0.01)
 
 
+def test_a_constant_coordinate_tells_nothing_unless_it_differs():
+    x, y = (np.column_stack([v[:400], np.full(400, 3.0)]) for v in (X, Y))
+    same, other = c2st(np.stack([x, x]), np.stack([y, y + np.array([0, 0, 2.0])]), seed=0)
+    assert abs(same - 0.5) < 4 * (1 / (8 * 400)) ** 0.5 + 0.01
+    assert other > 0.99
+
+
 def test_mmd_of_normals_is_the_closed_form():
     # k = exp(-|x - y|^2 / (2 h^2)): E k over normals that are m apart, in d dimensions, is
     # (h^2 / (h^2 + 2))^{d/2} exp(-m^2 / (2 (h^2 + 2))); h^2, the median of 2 chi2(2), is 4 ln 2.

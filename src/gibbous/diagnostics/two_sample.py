@@ -47,7 +47,8 @@ def c2st(
         raise ShapeError(f"expected at least 100 draws to tell apart, got {n}")
     x, y = x.reshape(-1, n, d), y.reshape(-1, n, d)
     mean, sd = x.mean(axis=1, keepdims=True), x.std(axis=1, keepdims=True)
-    rows = np.concatenate([(x - mean) / sd, (y - mean) / sd], axis=1)
+    scale = np.where(sd > 0, sd, 1.0)  # of a constant coordinate: as it is
+    rows = np.concatenate([(x - mean) / scale, (y - mean) / scale], axis=1)
     scores = _accuracy(as_key(seed), jnp.asarray(rows, jnp.float32))
     return np.asarray(scores, float).reshape(lead)
 
