@@ -91,8 +91,11 @@ class _Ensemble(AbstractEstimated):
         """Draws in equal shares from all members, in random order."""
         key_members, key_order = jax.random.split(key)
         share = -(-n // self.size)
-        draws = eqx.filter_vmap(lambda member, k: member.sample(k, b, share))(
-            self.members, jax.random.split(key_members, self.size)
+        weights, static = eqx.partition(self.members, eqx.is_array)
+        # One after the other: draws fill a processor, different networks side by side are slow.
+        draws = jax.lax.map(
+            lambda member_key: eqx.combine(member_key[0], static).sample(member_key[1], b, share),
+            (weights, jax.random.split(key_members, self.size)),
         )
         return jax.random.permutation(key_order, draws.reshape(-1, draws.shape[-1]))[:n]
 

@@ -129,11 +129,13 @@ class Flow(AbstractDensity):
         return True
 
     def reorder(self, v: Float[Array, " dim"], back: bool = False) -> Float[Array, " dim"]:
-        """The order in which the next layer takes the coordinates: that of slices, not a search."""
-        if max(self.layers.ranks) == self.dim - 1:
-            return v[::-1]
+        """The order in which the next layer takes the coordinates."""
+        order = np.arange(self.dim)
         # A middle coordinate would keep its place, and its rank, if a coupling were reversed.
-        return jnp.roll(v, -(self.dim // 2) if back else self.dim // 2)
+        coupling = max(self.layers.ranks) < self.dim - 1
+        order = np.roll(order, -(self.dim // 2)) if coupling else order[::-1]
+        matrix = np.eye(self.dim, dtype=np.float32)[order]
+        return jnp.matmul(matrix.T if back else matrix, v, precision="highest")
 
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
@@ -161,21 +163,27 @@ class Flow(AbstractDensity):
         weights, static = eqx.partition(self.layers, eqx.is_array)
         mu, s = self.locate(b)
 
-        def step(v: Array, layer: Layer) -> tuple[Array, None]:
-            return self.reorder(eqx.combine(layer, static).inverse(v, b), back=True), None
+        def one(u: Array, b: Array) -> Array:
+            def step(v: Array, layer: Layer) -> tuple[Array, None]:
+                return self.reorder(eqx.combine(layer, static).inverse(v, b), back=True), None
 
-        def one(u: Array) -> Array:
             v, _ = jax.lax.scan(step, u, weights, reverse=True)
             return mu + jnp.exp(s) * v
 
-        return jax.vmap(one)(jax.random.normal(key, (n, self.dim)))
+        return jax.vmap(one)(jax.random.normal(key, (n, self.dim)), jnp.tile(b, (n, 1)))
 
 
 class Layer(eqx.Module):
-    """v -> T(v; h(v, b)), coordinate by coordinate, the network h masked by ranks."""
+    """v -> T(v; h(v, b)), coordinate by coordinate, the network h masked by ranks.
 
-    from_v: list[eqx.nn.Linear]  # the first takes v, the others the hidden layer before
-    from_b: list[eqx.nn.Linear]  # b enters at every hidden layer
+    Only sums of products matrix @ (what each row has of its own) keep the rows of a `vmap` in the
+    last axis, where `spline.py` wants them and where all of this is fastest: anything else is
+    transposed on its way. Hence biases are weights of a 1 that is appended to b, an order is a
+    matrix, and `sample` gives a b to each draw.
+    """
+
+    from_v: list[Array]  # [out, in]; the first takes v, the others the hidden layer before
+    from_b: list[Array]  # [out, cond + 1]; b enters at every hidden layer
     ranks: tuple[int, ...] = eqx.field(static=True)
     knots: int = eqx.field(static=True)
     interval: float = eqx.field(static=True)
@@ -187,54 +195,75 @@ class Layer(eqx.Module):
         self.function = activation(recipe.activation)
         size = 2 + (spline.size(self.knots) if self.knots else 0)
         dim, width, depth = len(ranks), recipe.width, recipe.depth
-        keys = iter(jax.random.split(key, 2 * depth + 1))
-        sizes = [dim, *[width] * depth]
-        self.from_v = [eqx.nn.Linear(i, width, key=next(keys)) for i in sizes[:-1]]
-        self.from_b = [eqx.nn.Linear(cond_dim, width, use_bias=False, key=next(keys))
-                       for _ in range(depth)]  # fmt: skip
-        last = eqx.nn.Linear(width, dim * size, key=next(keys))
-        # Begin near the identity.
-        self.from_v.append(jax.tree.map(lambda w: 0.1 * w, last))
+        keys = iter(jax.random.split(key, 2 * depth + 2))
 
-    def _parameters(self, v: Array, b: Array) -> Float[Array, "dim size"]:
-        """Parameters of T for each coordinate; those of rank r see v of rank < r only."""
-        ranks = np.asarray(self.ranks)
-        width = int(self.from_v[0].out_features)
-        size = int(self.from_v[-1].out_features) // len(ranks)
-        hidden = np.arange(width) % (ranks.max() + 1)  # a unit of rank r sees v of rank < r
-        v = jnp.clip(v, -_MAX_INPUT, _MAX_INPUT)
-        h = _masked(self.from_v[0], ranks[None, :] < hidden[:, None], v) + self.from_b[0](b)
-        for of_v, of_b in zip(self.from_v[1:-1], self.from_b[1:], strict=True):
-            h = self.function(h)
-            h = h + _masked(of_v, hidden[None, :] <= hidden[:, None], h) + of_b(b)
-        mask = hidden[None, :] <= np.repeat(ranks, size)[:, None]
-        return _masked(self.from_v[-1], mask, self.function(h)).reshape(len(ranks), size)
+        def uniform(out: int, into: int) -> Array:
+            return jax.random.uniform(next(keys), (out, into), minval=-1, maxval=1) / np.sqrt(into)
+
+        self.from_v = [uniform(width, i) for i in [dim, *[width] * (depth - 1)]]
+        self.from_b = [uniform(width, cond_dim + 1) for _ in range(depth)]
+        # Begin near the identity.
+        last = 0.1 * uniform(size * dim, width + 1)
+        self.from_v.append(last[:, :-1])
+        self.from_b.append(last[:, -1:])  # of b only the 1
 
     def forward(self, v: Float[Array, " dim"], b: Float[Array, " cond"]) -> tuple[Array, Array]:
         """T of all coordinates, and the log-determinant."""
-        raw = self._parameters(v, b)
-        log_det = _log_scale(raw)
-        v = v * jnp.exp(log_det) + raw[:, 1]
+        weights, offsets = self._masked(), self._offsets(b)
+        log_scale, shift, raw = self._parameters(weights, offsets, v)
+        v, log_det = v * jnp.exp(log_scale) + shift, log_scale
         if self.knots:
-            v, more = spline.forward(raw[:, 2:], v, self.interval)
+            v, more = spline.forward(raw, v, self.interval)
             log_det = log_det + more
         return v, jnp.sum(log_det)
 
     def inverse(self, u: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, " dim"]:
         """Undo `forward`, one rank after the other."""
+        dim, ranks = u.size, max(self.ranks) + 1
+        *weights, last = self._masked()
+        count = -(-dim // ranks)  # coordinates of a rank; a last one with fewer repeats others
+
+        def of_rank(rank: Array, of_all: Array) -> Array:
+            of_each = of_all.reshape(-1, dim, *of_all.shape[1:])
+            some = jax.lax.dynamic_slice_in_dim(of_each, rank * count, count, axis=1)
+            return some.reshape(-1, *of_all.shape[1:])
 
         def one_rank(rank: Array, v: Array) -> Array:
-            raw = self._parameters(v, b)
-            new = spline.inverse(raw[:, 2:], u, self.interval) if self.knots else u
-            new = (new - raw[:, 1]) * jnp.exp(-_log_scale(raw))
-            return jnp.where(jnp.asarray(self.ranks) == rank, new, v)
+            # Here, for a loop would put the rows of what comes from outside in the first axis.
+            *offsets, offset = self._offsets(b)
+            log_scale, shift, raw = self._parameters(
+                [*weights, of_rank(rank, last)], [*offsets, of_rank(rank, offset)], v
+            )
+            new = of_rank(rank, u)
+            new = spline.inverse(raw, new, self.interval) if self.knots else new
+            new = (new - shift) * jnp.exp(-log_scale)
+            return jax.lax.dynamic_update_slice_in_dim(v, new, rank * count, axis=0)
 
-        return jax.lax.fori_loop(0, max(self.ranks) + 1, one_rank, jnp.zeros_like(u))
+        return jax.lax.fori_loop(0, ranks, one_rank, jnp.zeros_like(u))
 
+    def _masked(self) -> list[Array]:
+        """The weights by which parameters of T of rank r see v of rank < r only."""
+        ranks = np.asarray(self.ranks)
+        hidden = np.arange(len(self.from_v[0])) % (ranks.max() + 1)  # rank r sees v of rank < r
+        out = np.tile(ranks, len(self.from_v[-1]) // len(ranks))
+        masks = [ranks < hidden[:, None]]
+        masks += [hidden <= hidden[:, None] for _ in self.from_v[1:-1]]
+        masks += [hidden <= out[:, None]]
+        return [jnp.where(mask, w, 0.0) for mask, w in zip(masks, self.from_v, strict=True)]
 
-def _log_scale(raw: Float[Array, "dim size"]) -> Float[Array, " dim"]:
-    return jnp.clip(raw[:, 0], -_MAX_LAYER_LOG_SCALE, _MAX_LAYER_LOG_SCALE)
+    def _offsets(self, b: Array) -> list[Array]:
+        """What b adds to each layer of the network."""
+        b = jnp.append(b, 1.0)
+        return [*(w @ b for w in self.from_b[:-1]), self.from_b[-1] @ b[-1:]]
 
-
-def _masked(linear: eqx.nn.Linear, mask: np.ndarray, v: Array) -> Array:
-    return jnp.where(mask, linear.weight, 0.0) @ v + jnp.asarray(linear.bias)
+    def _parameters(self, weights: list[Array], offsets: list[Array], v: Array):
+        """Log scale, shift and spline of each coordinate."""
+        first, *between, last = zip(weights, offsets, strict=True)
+        h = first[0] @ jnp.clip(v, -_MAX_INPUT, _MAX_INPUT) + first[1]
+        for w, offset in between:
+            h = self.function(h)
+            h = h + w @ h + offset
+        out = last[0] @ self.function(h) + last[1]
+        size = 2 + (spline.size(self.knots) if self.knots else 0)
+        dim, most = out.size // size, _MAX_LAYER_LOG_SCALE
+        return jnp.clip(out[:dim], -most, most), out[dim : 2 * dim], out[2 * dim :]
