@@ -3,8 +3,12 @@
     python -m benchmarks run --task two_moons --method npe --budget 1000 --peer sbi \
         --references FOLDER
     python -m benchmarks table
+    python -m benchmarks floor
+    python -m benchmarks guard
 
 `run` adds a JSON line a job to the file of results; `table` writes RESULTS.md and its figures.
+`floor` prints what a step of training takes, over the least that its arithmetic could take;
+`guard` fails if that, or the accuracy of two tasks, is worse than it was.
 """
 
 import argparse
@@ -39,6 +43,10 @@ def parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="write RESULTS.md")
     table.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     table.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    floor = commands.add_parser("floor", help="time steps of training against their arithmetic")
+    floor.add_argument("--repeats", type=int, default=5)
+    floor.add_argument("--steps", type=int, default=2_000, help="of each fit")
+    commands.add_parser("guard", help="fail if training is slower or worse than it was")
     return top
 
 
@@ -50,6 +58,23 @@ def main() -> int:
 
         write(args.results, args.out)
         return 0
+    if args.command == "floor":
+        from benchmarks.floor import CASES, HEADINGS, measure, row
+
+        print("", *HEADINGS, "", sep=" | ")
+        print("", *["---"] * len(HEADINGS), "", sep=" | ")
+        for case in CASES:
+            print("", *row(measure(case, args.repeats, args.steps)), "", sep=" | ", flush=True)
+        return 0
+    if args.command == "guard":
+        from benchmarks.guard import check, verdict
+
+        all_hold = True
+        for found in check():
+            holds, text = verdict(*found)
+            all_hold &= holds
+            print(text, flush=True)
+        return 0 if all_hold else 1
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from benchmarks.run import Plan, run

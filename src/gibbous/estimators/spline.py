@@ -16,7 +16,7 @@ Shapes: raw [(3 K - 1) dim], dim numbers after dim numbers, are logarithms: of w
 """
 
 from collections.abc import Callable
-from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +31,11 @@ def size(bins: int) -> int:
     return 3 * bins - 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def forward(
     raw: Float[Array, " raw"], x: Float[Array, " dim"], bound: float
 ) -> tuple[Float[Array, " dim"], Float[Array, " dim"]]:
     """y, and log dy/dx."""
-    return _side_by_side(lambda raw, x: _in_bin(*_found(raw, x, bound)[0], x, bound))(raw, x)
+    return _forward(raw, x, bound)
 
 
 def inverse(
@@ -45,7 +44,7 @@ def inverse(
     """The x of y: the root of a quadratic in t."""
 
     def root(raw: Array, y: Array) -> tuple[Array]:
-        x_k, y_k, w, h, d, e = _in_user(*_found(raw, y, bound, inverse=True)[0], bound)
+        x_k, y_k, w, h, d, e = _scaled(_find(raw, y, bound, inverse=True)[0], bound)
         s, up = h / w, jnp.clip(y, -bound, bound) - y_k
         bend = up * (d + e - 2 * s)
         a, b, c = h * (s - d) + bend, h * d - bend, -s * up
@@ -55,28 +54,46 @@ def inverse(
     return _side_by_side(root)(raw, y)[0]
 
 
+def _value(raw: Array, x: Array, bound: float) -> tuple[Array, Array]:
+    y, log_slope = _side_by_side(lambda raw, x: _in_bin(_find(raw, x, bound)[0], x, bound))(raw, x)
+    return y, log_slope
+
+
 def _pull(bound: float, at: tuple[Array, Array], cotangents: tuple[Array, Array]):
     """The gradient: that of the numbers of one bin, handed on to all that they are sums of."""
 
     def pull(raw: Array, x: Array, *cotangents: Array) -> tuple[Array, Array]:
-        found, positive, here, beyond = _found(raw, x, bound)
-        _, back = jax.vjp(lambda found, x: _in_bin(*found, x, bound), found, x)
-        (x_k, y_k, w, h, d, e, *sums), of_x = back(cotangents)
-        of_widths = jnp.where(here, w, 0.0) + jnp.where(beyond, x_k, 0.0) + sums[0]
-        of_heights = jnp.where(here, h, 0.0) + jnp.where(beyond, y_k, 0.0) + sums[1]
-        of_inner = jnp.where(here[1:], d, 0.0) + jnp.where(here[:-1], e, 0.0)
+        found, positive, here, beyond = _find(raw, x, bound)
+        of, of_x = jax.vjp(lambda found, x: _in_bin(found, x, bound), found, x)[1](cotangents)
+        of_widths = jnp.where(here, of.w, 0.0) + jnp.where(beyond, of.x_k, 0.0) + of.width
+        of_heights = jnp.where(here, of.h, 0.0) + jnp.where(beyond, of.y_k, 0.0) + of.height
+        of_inner = jnp.where(here[1:], of.d, 0.0) + jnp.where(here[:-1], of.e, 0.0)
         of_positive = jnp.concatenate([of_widths, of_heights, of_inner])
         return (of_positive * positive).reshape(raw.shape) * (jnp.abs(raw) < _MOST), of_x
 
     return _side_by_side(pull)(*at, *cotangents)
 
 
-forward.defvjp(lambda raw, x, bound: (forward(raw, x, bound), (raw, x)), _pull)
+_forward = jax.custom_vjp(_value, nondiff_argnums=(2,))
+_forward.defvjp(lambda raw, x, bound: (_value(raw, x, bound), (raw, x)), _pull)
 
 
-def _in_bin(x_k, y_k, w, h, d, e, width, height, x: Array, bound: float) -> tuple[Array, Array]:
+class _Bin(NamedTuple):
+    """The bin that holds v, before all bins, `width` and `height` in sum, fill [-B, B]; [dim]."""
+
+    x_k: Array
+    y_k: Array
+    w: Array
+    h: Array
+    d: Array
+    e: Array
+    width: Array
+    height: Array
+
+
+def _in_bin(found: _Bin, x: Array, bound: float) -> tuple[Array, Array]:
     """y and log dy/dx."""
-    x_k, y_k, w, h, d, e = _in_user(x_k, y_k, w, h, d, e, width, height, bound)
+    x_k, y_k, w, h, d, e = _scaled(found, bound)
     s, t = h / w, (jnp.clip(x, -bound, bound) - x_k) / w
     both = t * (1 - t)
     below = s + (d + e - 2 * s) * both
@@ -86,18 +103,17 @@ def _in_bin(x_k, y_k, w, h, d, e, width, height, x: Array, bound: float) -> tupl
     return jnp.where(inside, y, x), jnp.where(inside, jnp.log(slope), 0.0)
 
 
-def _in_user(x_k, y_k, w, h, d, e, width, height, bound: float) -> tuple[Array, ...]:
-    """Corner and size of a bin where all of them fill [-bound, bound]."""
+def _scaled(found: _Bin, bound: float) -> tuple[Array, ...]:
+    """x_k, y_k, w, h, d and e where all bins fill [-bound, bound]."""
+    x_k, y_k, w, h, d, e, width, height = found
     across, up = 2 * bound / width, 2 * bound / height
     return x_k * across - bound, y_k * up - bound, w * across, h * up, d, e
 
 
-def _found(raw: Array, v: Array, bound: float, inverse: bool = False):
-    """(x_k, y_k, w, h, d, e, width, height) of the bin that holds v, an x or a y, [dim] each.
-
-    Sizes are not yet scaled: all bins together are as wide as `width`, as high as `height`.
-    Also exp(raw), and masks [bins, dim]: whether v is in the bin, whether beyond it.
-    """
+def _find(
+    raw: Array, v: Array, bound: float, inverse: bool = False
+) -> tuple[_Bin, Array, Array, Array]:
+    """The bin that holds v, an x or a y; exp(raw); masks [bins, dim]: v is in it, is beyond it."""
     bins = (len(raw) // len(v) + 1) // 3
     positive = jnp.exp(jnp.clip(raw, -_MOST, _MOST)).reshape(-1, *v.shape)
     up_to = np.kron(np.eye(2), np.tri(bins + 1, bins, -1)).astype(np.float32)
@@ -111,10 +127,14 @@ def _found(raw: Array, v: Array, bound: float, inverse: bool = False):
     here = jnp.concatenate([~no, right_of]) & ~beyond
     one = jnp.ones((1, *v.shape))
     slopes = jnp.concatenate([one, positive[2 * bins :], one])
-    of_all = (corners[0, :-1], corners[1, :-1], positive[:bins], positive[bins : 2 * bins],
-              slopes[:-1], slopes[1:])  # fmt: skip
-    found = tuple(jnp.sum(jnp.where(here, one_of, 0.0), axis=0) for one_of in of_all)
-    return (*found, width, height), positive, here, beyond
+
+    def pick(of_all: Array) -> Array:
+        return jnp.sum(jnp.where(here, of_all, 0.0), axis=0)
+
+    (x_corners, y_corners), widths, heights = corners, positive[:bins], positive[bins : 2 * bins]
+    found = _Bin(pick(x_corners[:-1]), pick(y_corners[:-1]), pick(widths), pick(heights),
+                 pick(slopes[:-1]), pick(slopes[1:]), width, height)  # fmt: skip
+    return found, positive, here, beyond
 
 
 def _side_by_side(f: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]]:

@@ -1,0 +1,48 @@
+"""A few minutes that see whether a change made training slower, or posteriors worse.
+
+Speed is a step of training over its floor (`floor.py`), a ratio within the same minutes; accuracy
+the C2ST to the true posterior, in closed form, of NPE with 1,000 simulations. A limit is the figure
+of the last version that was measured with care, and room for what repeats differ by.
+
+    taskset -c 0 scripts/bench-guard
+"""
+
+import numpy as np
+
+import gibbous as gb
+from benchmarks.floor import Case, measure
+from benchmarks.references import columns, references
+
+STEPS = {  # step over floor; +20%: the spread over repeats was under 10%
+    Case("two_moons", 10_000): 1.2 * 3.9,
+    Case("gaussian_linear", 10_000): 1.2 * 3.2,
+}
+C2ST = {  # +.03: another seed moves the mean over three observations by up to .02
+    "two_moons": 0.597 + 0.03,
+    "gaussian_linear_uniform": 0.649 + 0.03,
+}
+OBSERVATIONS, DRAWS = [1, 2, 3], 5_000
+
+
+def check():
+    """What was looked at, the figure and its limit, one after the other."""
+    for case, limit in STEPS.items():
+        yield f"step over floor, {case.task}", measure(case, repeats=3, steps=1_000).ratio, limit
+    for name, limit in C2ST.items():
+        yield f"C2ST, {name}", c2st(name), limit
+
+
+def c2st(name: str) -> float:
+    """The mean over observations."""
+    task = gb.tasks.TASKS[name]()
+    x, reference = references(task, OBSERVATIONS, DRAWS, None)
+    sims = gb.simulate(task.prior, task.simulator, 1_000, seed=0, progress=False)
+    posterior = gb.fit(gb.NPE(), task.prior, sims, config=gb.FitConfig(progress=False), seed=0)
+    draws = [columns(posterior.sample(row, DRAWS, seed=1), task.prior.names) for row in x]
+    return float(np.mean(gb.diagnostics.c2st(reference, np.stack(draws), seed=1)))
+
+
+def verdict(what: str, figure: float, limit: float) -> tuple[bool, str]:
+    """Whether it holds, and a line that says so. A figure that is no number does not hold."""
+    holds = figure <= limit
+    return holds, f"{'ok  ' if holds else 'FAIL'} {what}: {figure:.3f}, at most {limit:.3f}"
