@@ -208,7 +208,9 @@ class _Broken(AbstractMethod):
 
     learns_posterior: ClassVar[bool] = True
     learns_data: ClassVar[bool] = False
-    pace: ClassVar[Pace] = Pace()
+
+    def pace(self, dim, n_train):
+        return Pace()
 
     def init(self, key, spec):
         return jnp.ones(())
@@ -243,8 +245,16 @@ def test_a_method_sets_its_pace_on_stored_simulations_unless_told_otherwise():
     assert gb.FitConfig().resolve(900, pace).steps == 4_000
     told = gb.FitConfig(steps=10, learning_rate=1e-2, weight_decay=0.0).resolve(9_000, pace)
     assert (told.steps, told.learning_rate, told.weight_decay) == (10, 1e-2, 0.0)
-    fresh = gb.FitConfig().resolve(None, pace)
+    fresh = gb.FitConfig().resolve(None, Pace())
     assert (fresh.learning_rate, fresh.weight_decay) == (5e-3, 1e-4)
+
+
+def test_npe_is_held_back_where_parameters_are_many_and_simulations_few():
+    decay = {(d, n): gb.NPE().pace(d, n).weight_decay for d in (2, 10) for n in (1_000, 100_000)}
+    assert decay[2, 1_000] == pytest.approx(0.04)
+    assert decay[10, 1_000] == pytest.approx(1.0)
+    assert decay[10, 100_000] == pytest.approx(0.01)
+    assert gb.NPE().pace(300, 100).weight_decay == 1.0
 
 
 def test_too_few_simulations_are_refused():

@@ -10,7 +10,7 @@ from gibbous._types import Key, Seed, Theta, as_key
 from gibbous.artefact import recipe
 from gibbous.errors import ConfigError, ParameterError
 from gibbous.latent import Latent
-from gibbous.method import AbstractMethod, Spec
+from gibbous.method import AbstractMethod, Pace, Spec
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
 from gibbous.scaling import Standardizer
@@ -30,6 +30,7 @@ from gibbous.training import FitConfig, train
 
 _PILOT = 4_096  # rows that networks begin from; fresh ones also fit the scalers
 _FRESH = 1_024  # fresh simulations to validate on
+_LEAST = 10  # stored simulations to train on
 _MAX_VALIDATION = 4_096  # stored simulations to validate on
 
 
@@ -122,10 +123,14 @@ def _from_simulations(
         )
     sims = sims.usable()
     held_out = min(max(1, round(config.validation * len(sims))), _MAX_VALIDATION)
-    config = config.resolve(len(sims) - held_out, method.pace)
+    if len(sims) - held_out < _LEAST:
+        raise ConfigError(
+            f"{len(sims) - held_out} simulations to train on are too few; 1,000 are a start"
+        )
     order = np.asarray(jax.random.permutation(key, len(sims)))
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
     latent = _latent(method, prior, train_rows.theta, parameters)
+    config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
     if method.learns_data:
         check_continuous(train_rows.x)
     x_scaler = fit_x_scaler(train_rows.x)
@@ -164,7 +169,7 @@ def _from_simulator(
             "only a JAX simulator can run afresh at every training step; simulate first: "
             "gb.fit(method, prior, gb.simulate(prior, simulator, 10_000, seed=0), seed=0)"
         )
-    config = config.resolve(None, method.pace)
+    config = config.resolve(None, Pace())
     key_scale, key_validation = jax.random.split(key)
     pilot = simulate(prior, simulator, _PILOT, seed=key_scale, progress=False).usable()
     held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()

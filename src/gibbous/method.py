@@ -84,10 +84,10 @@ class AbstractMethod(AbstractRecipe):
     def learns_data(self) -> bool:
         """It learns a density of the data, which must then be continuous."""
 
-    @property
     @abstractmethod
-    def pace(self) -> Pace:
-        """How it is best trained on stored simulations, where `FitConfig` leaves it open."""
+    def pace(self, dim: int, n_train: int) -> Pace:
+        """How it is best trained on so many stored simulations of `dim` parameters, where
+        `FitConfig` leaves it open."""
 
     @abstractmethod
     def init(self, key: Key, spec: Spec) -> Model:

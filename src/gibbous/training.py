@@ -95,16 +95,9 @@ class FitConfig:
             )
 
     def resolve(self, n_train: int | None, pace: Pace) -> "FitConfig":
-        """Fill in what was left open: by the method's pace for `n_train` stored rows, by the common
-        one for fresh rows (n_train None).
-
-        Raises:
-            ConfigError: if there are too few rows to train on.
-        """
+        """Fill in what was left open, for `n_train` stored rows, or fresh ones (None)."""
         if n_train is None:
-            pace, steps, batch_size = Pace(), self.steps or 20_000, self.batch_size or 128
-        elif n_train < 10:
-            raise ConfigError(f"{n_train} simulations to train on are too few; 1,000 are a start")
+            steps, batch_size = self.steps or 20_000, self.batch_size or 128
         else:
             by_size = 64 if n_train < 5_000 else 128 if n_train < 50_000 else 256
             batch_size = min(self.batch_size or by_size, n_train)

@@ -108,9 +108,8 @@ class _Broken(AbstractMethod):
     def learns_data(self):
         return self.method.learns_data
 
-    @property
-    def pace(self):
-        return self.method.pace
+    def pace(self, dim, n_train):
+        return self.method.pace(dim, n_train)
 
     def init(self, key, spec):
         return self.method.init(key, spec)

@@ -29,7 +29,6 @@ class CMPE(AbstractDirectMethod):
     estimator: Consistency = Consistency()
     members: int | None = None
 
-    @property
-    def pace(self) -> Pace:
+    def pace(self, dim: int, n_train: int) -> Pace:
         """Twice as long, at a lower rate."""
         return Pace(140, 4_000, learning_rate=2e-3)

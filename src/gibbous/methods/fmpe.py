@@ -29,7 +29,6 @@ class FMPE(AbstractDirectMethod):
     estimator: FlowMatching = FlowMatching()
     members: int | None = None
 
-    @property
-    def pace(self) -> Pace:
+    def pace(self, dim: int, n_train: int) -> Pace:
         """Twice as long, and well regularised."""
         return Pace(140, 4_000, weight_decay=0.1)

@@ -62,8 +62,7 @@ class NLE(AbstractMethod):
         """Yes."""
         return True
 
-    @property
-    def pace(self) -> Pace:
+    def pace(self, dim: int, n_train: int) -> Pace:
         """The common one."""
         return Pace()
 

@@ -10,6 +10,8 @@ puts them together.
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
+import numpy as np
+
 from gibbous.estimators.base import AbstractEstimator
 from gibbous.estimators.flow import AutoregressiveSpline
 from gibbous.method import Pace
@@ -32,8 +34,8 @@ class NPE(AbstractDirectMethod):
     estimator: AbstractEstimator = AutoregressiveSpline()
     members: int | None = None
 
-    @property
-    def pace(self) -> Pace:
+    def pace(self, dim: int, n_train: int) -> Pace:
         """Slow at first: where the regression that the density begins at is nearly right, training
-        then comes by better ones before it overfits (docs/recipe.md)."""
-        return Pace(warmup=0.3)
+        then comes by better ones before it overfits. A network of many parameters and few
+        simulations is held back; both by measurement (docs/recipe.md)."""
+        return Pace(warmup=0.3, weight_decay=float(np.clip(10 * dim**2 / n_train, 1e-4, 1.0)))

@@ -81,8 +81,7 @@ class NRE(AbstractMethod):
         """No."""
         return False
 
-    @property
-    def pace(self) -> Pace:
+    def pace(self, dim: int, n_train: int) -> Pace:
         """The common one."""
         return Pace()
 
