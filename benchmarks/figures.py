@@ -23,7 +23,12 @@ def draw(lines: list[dict], folder: Path) -> list[str]:
     names = []
     for name, panel, label, ticks in (
         ("budget.png", _budget, "simulations", (1.0,)),
-        ("seconds.png", _seconds, "seconds to train and draw", (1.0, 2.0, 5.0)),
+        (
+            "seconds.png",
+            _seconds,
+            "seconds to train and draw (larger: more simulations)",
+            (1.0, 2.0, 5.0),
+        ),
     ):
         axes = many_axes(None, len(tasks), columns_for(len(tasks)), (2.9, 2.4))
         for ax, task in zip(axes, tasks, strict=True):
@@ -34,6 +39,10 @@ def draw(lines: list[dict], folder: Path) -> list[str]:
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.axhline(0.5, color=CHANCE, linewidth=0.8)
             ax.set_ylim(0.48, None)
+        # Tasks are compared, and a panel whose points lie close together still has ticks.
+        ends = [end for ax in axes for end in ax.get_xlim()]
+        for ax in axes:
+            ax.set_xlim(min(ends) / 1.5, max(ends) * 1.5)
         for ax in axes[:: columns_for(len(tasks))]:
             ax.set_ylabel("C2ST")
         figure = axes[0].figure
