@@ -71,7 +71,7 @@ def test_an_overwrite_replaces(path):
     assert list(arrays) == ["z"]
 
 
-def _refused(path, match, kind="thing"):
+def _assert_refused(path, match, kind="thing"):
     with pytest.raises(ArtefactError, match=match) as caught:
         tensors.read(path, kind)
     assert path.name in str(caught.value)
@@ -81,9 +81,9 @@ def test_cut_short(path):
     data = path.read_bytes()
     for length in (0, 4, 8, 20, len(data) // 2, len(data) - 40, len(data) - 1):
         path.write_bytes(data[:length])
-        _refused(path, "cut short")
+        _assert_refused(path, "cut short")
     path.write_bytes(data + b"x")
-    _refused(path, "damaged")
+    _assert_refused(path, "damaged")
 
 
 def test_one_flipped_bit_anywhere_is_noticed(path):
@@ -109,7 +109,7 @@ def test_one_flipped_bit_anywhere_is_noticed(path):
         damaged = bytearray(data)
         damaged[place] ^= 1
         path.write_bytes(bytes(damaged))
-        _refused(path, "changed after it was written")
+        _assert_refused(path, "changed after it was written")
 
 
 def _edited(path, **changes):
@@ -123,24 +123,24 @@ def test_another_format_or_kind(path):
     _edited(path)
     tensors.read(path, "thing")
     _edited(path, format=tensors.FORMAT + 1)
-    _refused(path, "newer than .* update gibbous")
+    _assert_refused(path, "newer than .* update gibbous")
     _edited(path, format="two")
-    _refused(path, "damaged header")
+    _assert_refused(path, "damaged header")
     tensors.write(path, ARRAYS, HEADER)
-    _refused(path, "expected a posterior .* found a thing", kind="posterior")
+    _assert_refused(path, "expected a posterior .* found a thing", kind="posterior")
 
 
 def test_files_of_others(path):
     save_file({"weight": np.zeros(3, np.float32)}, path)
-    _refused(path, "gibbous did not write it")
+    _assert_refused(path, "gibbous did not write it")
     save_file({"weight": np.zeros(3, np.float32)}, path, {"gibbous": "{not json"})
-    _refused(path, "damaged header")
+    _assert_refused(path, "damaged header")
     save_file({"weight": np.zeros(3, np.float32)}, path, {"gibbous": "[1]"})
-    _refused(path, "damaged header")
+    _assert_refused(path, "damaged header")
     path.write_text("theta,x\n1,2\n")
-    _refused(path, "no gibbous file")
-    _refused(path.parent, "no file")  # a folder
-    _refused(path.with_name("elsewhere"), "no file")
+    _assert_refused(path, "no gibbous file")
+    _assert_refused(path.parent, "no file")  # a folder
+    _assert_refused(path.with_name("elsewhere"), "no file")
 
 
 def test_a_changed_shape_or_name_changes_the_checksum():
