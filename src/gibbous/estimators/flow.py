@@ -183,7 +183,7 @@ class Layer(eqx.Module):
     """
 
     from_v: list[Array]  # [out, in]; the first takes v, the others the hidden layer before
-    from_b: list[Array]  # [out, cond + 1]; b enters at every hidden layer
+    from_b: list[Array]  # [out, cond + 1], b at every hidden layer; the last takes only its 1
     ranks: tuple[int, ...] = eqx.field(static=True)
     knots: int = eqx.field(static=True)
     interval: float = eqx.field(static=True)
@@ -193,7 +193,6 @@ class Layer(eqx.Module):
         self.ranks, self.knots = ranks, recipe.knots
         self.interval = getattr(recipe, "interval", 0.0)
         self.function = activation(recipe.activation)
-        size = 2 + (spline.size(self.knots) if self.knots else 0)
         dim, width, depth = len(ranks), recipe.width, recipe.depth
         keys = iter(jax.random.split(key, 2 * depth + 2))
 
@@ -203,7 +202,7 @@ class Layer(eqx.Module):
         self.from_v = [uniform(width, i) for i in [dim, *[width] * (depth - 1)]]
         self.from_b = [uniform(width, cond_dim + 1) for _ in range(depth)]
         # Begin near the identity.
-        last = 0.1 * uniform(size * dim, width + 1)
+        last = 0.1 * uniform(_size(self.knots) * dim, width + 1)
         self.from_v.append(last[:, :-1])
         self.from_b.append(last[:, -1:])  # of b only the 1
 
@@ -245,7 +244,7 @@ class Layer(eqx.Module):
         """The weights by which parameters of T of rank r see v of rank < r only."""
         ranks = np.asarray(self.ranks)
         hidden = np.arange(len(self.from_v[0])) % (ranks.max() + 1)  # rank r sees v of rank < r
-        out = np.tile(ranks, len(self.from_v[-1]) // len(ranks))
+        out = np.tile(ranks, _size(self.knots))
         masks = [ranks < hidden[:, None]]
         masks += [hidden <= hidden[:, None] for _ in self.from_v[1:-1]]
         masks += [hidden <= out[:, None]]
@@ -256,7 +255,9 @@ class Layer(eqx.Module):
         b = jnp.append(b, 1.0)
         return [*(w @ b for w in self.from_b[:-1]), self.from_b[-1] @ b[-1:]]
 
-    def _parameters(self, weights: list[Array], offsets: list[Array], v: Array):
+    def _parameters(
+        self, weights: list[Array], offsets: list[Array], v: Array
+    ) -> tuple[Array, Array, Array]:
         """Log scale, shift and spline of each coordinate."""
         first, *between, last = zip(weights, offsets, strict=True)
         h = first[0] @ jnp.clip(v, -_MAX_INPUT, _MAX_INPUT) + first[1]
@@ -264,6 +265,10 @@ class Layer(eqx.Module):
             h = self.function(h)
             h = h + w @ h + offset
         out = last[0] @ self.function(h) + last[1]
-        size = 2 + (spline.size(self.knots) if self.knots else 0)
-        dim, most = out.size // size, _MAX_LAYER_LOG_SCALE
+        dim, most = out.size // _size(self.knots), _MAX_LAYER_LOG_SCALE
         return jnp.clip(out[:dim], -most, most), out[dim : 2 * dim], out[2 * dim :]
+
+
+def _size(knots: int) -> int:
+    """Parameters of T for a coordinate: log scale, shift and, if there is one, its spline."""
+    return 2 + (spline.size(knots) if knots else 0)

@@ -59,7 +59,9 @@ def _value(raw: Array, x: Array, bound: float) -> tuple[Array, Array]:
     return y, log_slope
 
 
-def _pull(bound: float, at: tuple[Array, Array], cotangents: tuple[Array, Array]):
+def _pull(
+    bound: float, at: tuple[Array, Array], cotangents: tuple[Array, Array]
+) -> tuple[Array, ...]:
     """The gradient: that of the numbers of one bin, handed on to all that they are sums of."""
 
     def pull(raw: Array, x: Array, *cotangents: Array) -> tuple[Array, Array]:
