@@ -22,13 +22,8 @@ def draw(lines: list[dict], folder: Path) -> list[str]:
     folder.mkdir(exist_ok=True)
     names = []
     for name, panel, label, ticks in (
-        ("budget.png", _budget, "simulations", (1.0,)),
-        (
-            "seconds.png",
-            _seconds,
-            "seconds to train and draw (larger: more simulations)",
-            (1.0, 2.0, 5.0),
-        ),
+        ("budget.png", _budget, "simulations", (1,)),
+        ("seconds.png", _seconds, "seconds to train and draw; larger: more simulations", (1, 2, 5)),
     ):
         axes = many_axes(None, len(tasks), columns_for(len(tasks)), (2.9, 2.4))
         for ax, task in zip(axes, tasks, strict=True):

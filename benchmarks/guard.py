@@ -1,30 +1,32 @@
 """A few minutes that see whether a change made training slower, or posteriors worse.
 
 Speed is a step of training over its floor (`floor.py`), a ratio within the same minutes; accuracy
-the C2ST to the true posterior, in closed form, of NPE with 1,000 simulations. A limit is the figure
-of the last version that was measured with care, and room for what repeats differ by.
+the C2ST to the true posterior, in closed form, of NPE with 1,000 simulations. Limits leave room for
+what repeats of the last version that was measured with care differed by.
 
     taskset -c 0 scripts/bench-guard
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 import gibbous as gb
 from benchmarks.floor import Case, measure
-from benchmarks.references import columns, references
+from benchmarks.references import references
 
 STEPS = {  # step over floor; +20%: the spread over repeats was under 10%
     Case("two_moons", 10_000): 1.2 * 3.9,
     Case("gaussian_linear", 10_000): 1.2 * 3.2,
 }
-C2ST = {  # +.03: another seed moves the mean over three observations by up to .02
-    "two_moons": 0.597 + 0.03,
-    "gaussian_linear_uniform": 0.649 + 0.03,
+C2ST = {  # five seeds had .545 to .563, and .648 to .656; another machine rounds differently
+    "two_moons": 0.563 + 0.02,
+    "gaussian_linear_uniform": 0.656 + 0.02,
 }
 OBSERVATIONS, DRAWS = [1, 2, 3], 5_000
 
 
-def check():
+def check() -> Iterator[tuple[str, float, float]]:
     """What was looked at, the figure and its limit, one after the other."""
     for case, limit in STEPS.items():
         yield f"step over floor, {case.task}", measure(case, repeats=3, steps=1_000).ratio, limit
@@ -38,8 +40,8 @@ def c2st(name: str) -> float:
     x, reference = references(task, OBSERVATIONS, DRAWS, None)
     sims = gb.simulate(task.prior, task.simulator, 1_000, seed=0, progress=False)
     posterior = gb.fit(gb.NPE(), task.prior, sims, config=gb.FitConfig(progress=False), seed=0)
-    draws = [columns(posterior.sample(row, DRAWS, seed=1), task.prior.names) for row in x]
-    return float(np.mean(gb.diagnostics.c2st(reference, np.stack(draws), seed=1)))
+    draws = posterior.sample(x, DRAWS, seed=1).array
+    return float(np.mean(gb.diagnostics.c2st(reference, draws, seed=1)))
 
 
 def verdict(what: str, figure: float, limit: float) -> tuple[bool, str]:

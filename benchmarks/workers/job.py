@@ -70,9 +70,9 @@ def run(library: type[Contender]) -> None:
     np.savez(folder / "out.npz", draws=np.stack([draws, *rest]).astype(np.float32))
     log_prob = contender.log_prob(data["held_theta"], data["held_x"])
     first_many = many = None
-    # Chains of one observation tell what those of many would take, warm-up and all if in a loop.
+    # Draws of one observation tell what those of many would take, warm-up and all if in a loop.
     expected = again * MANY * (PER_OBSERVATION / n if contender.batched else 1)
-    if contender.chains == 1 or expected <= LONG:
+    if expected <= LONG:
         args = data["held_x"][:MANY], PER_OBSERVATION, seed
         first_many, _ = _timed(contender.draw_many, *args)
         many, _ = _repeated(contender.draw_many, *args) if first_many < SLOW else (first_many, None)

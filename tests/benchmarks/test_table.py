@@ -33,6 +33,12 @@ def test_spread_is_the_median_with_the_ends():
     assert results.Spread([], lambda x: x["v"]).text(1) == results.DASH
 
 
+def test_page_says_which_classifier_it_was():
+    assert "by the classifier of scikit-learn;" in table.page([line()], [])
+    ours = {"c2st": {"jax": [0.6, 0.6]}}
+    assert "by the classifier of JAX (" in table.page([line() | ours], [])
+
+
 def test_bold_only_under_the_published_figure():
     known = results.PUBLISHED["two_moons"]
     lines = [line(c2st=known[1_000] - 0.01), line(c2st=known[10_000], budget=10_000)]
