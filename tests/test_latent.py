@@ -209,6 +209,34 @@ def test_what_a_subset_must_hold(prior, theta):
     assert Latent.fit(prior, theta, ("top", "fraction")).dim == 2
 
 
+# --- what a network sees that theta is given to ---------------------------------------------------
+
+
+def test_two_bounds_are_seen_as_they_are_and_all_else_as_z():
+    prior = Prior(
+        free=dist.Normal(0.0, 1.0),
+        sides=dist.Uniform(jnp.array([-1.0, 10.0]), jnp.array([1.0, 30.0])),
+        flag=dist.Bernoulli(0.5),
+        share=lambda free: dist.Uniform(free, free + 2),
+        scale=dist.HalfNormal(1.0),
+    )
+    theta = prior.sample(0, N)
+    latent = Latent.fit(prior, theta, discrete=True)
+    z, seen = np.asarray(latent.encode(theta)), np.asarray(latent.given(latent.encode(theta)))
+    free, sides, share = (np.asarray(theta[n], np.float64) for n in ("free", "sides", "share"))
+    want = np.column_stack([(sides - [0, 20]) / [1, 10], share - free - 1]) * 3**0.5
+    # float32: a uniform one that is within 1e-6 of a bound has a logit that is rough.
+    np.testing.assert_allclose(seen[:, 1:4], want, atol=1e-4)
+    np.testing.assert_array_equal(seen[:, [0, 4, 5, 6]], z[:, [0, 4, 5, 6]])
+    assert seen.shape == z.shape == (N, 7)
+    assert np.abs(z[:, 1:4] - want).max() > 0.5  # the logit would show
+
+
+def test_what_is_seen_is_finite_however_far_the_sampler_goes(latent):
+    far = jnp.array([[-1e30], [1e30]]) * jnp.ones(latent.dim)
+    assert np.isfinite(latent.given(far)).all()
+
+
 # --- discrete parameters --------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gibbous._types import Key, Seed, Theta, as_key
+from gibbous._types import Key, Seed, as_key
 from gibbous.artefact import recipe
 from gibbous.errors import ConfigError, ParameterError
 from gibbous.latent import Latent
@@ -99,13 +99,6 @@ class _Ready(NamedTuple):
     fingerprint: str
 
 
-def _latent(
-    method: AbstractMethod, prior: Prior, theta: Theta, parameters: tuple[str, ...] | None
-) -> Latent:
-    samples = not method.learns_posterior
-    return Latent.fit(prior, theta, parameters, discrete=samples, density=samples)
-
-
 def _from_simulations(
     method: AbstractMethod,
     prior: Prior,
@@ -129,7 +122,8 @@ def _from_simulations(
         )
     order = np.asarray(jax.random.permutation(key, len(sims)))
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
-    latent = _latent(method, prior, train_rows.theta, parameters)
+    given = not method.learns_posterior
+    latent = Latent.fit(prior, train_rows.theta, parameters, discrete=given, density=given)
     config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
     if method.learns_data:
         check_continuous(train_rows.x)
@@ -138,14 +132,14 @@ def _from_simulations(
     for name in sorted(sims.theta):
         digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
     assert config.batch_size is not None  # resolved
-    rows = to_batch(train_rows, latent, x_scaler)
+    rows = to_batch(train_rows, latent, x_scaler, given)
     return _Ready(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=sims.event_shape,
         source=Resident(rows, config.batch_size),
         pilot=jax.tree.map(lambda v: v[:_PILOT], rows),
-        validation=to_batch(validation_rows, latent, x_scaler),
+        validation=to_batch(validation_rows, latent, x_scaler, given),
         config=config,
         n_train=len(train_rows),
         fingerprint=digest.hexdigest(),
@@ -173,7 +167,8 @@ def _from_simulator(
     key_scale, key_validation = jax.random.split(key)
     pilot = simulate(prior, simulator, _PILOT, seed=key_scale, progress=False).usable()
     held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()
-    latent = _latent(method, prior, pilot.theta, parameters)
+    given = not method.learns_posterior
+    latent = Latent.fit(prior, pilot.theta, parameters, discrete=given, density=given)
     if method.learns_data:
         check_continuous(pilot.x)
     x_scaler = fit_x_scaler(pilot.x)
@@ -182,9 +177,9 @@ def _from_simulator(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=pilot.event_shape,
-        source=Fresh(simulator, latent, x_scaler, config.batch_size),
-        pilot=to_batch(pilot, latent, x_scaler),
-        validation=to_batch(held_out, latent, x_scaler),
+        source=Fresh(simulator, latent, x_scaler, config.batch_size, given),
+        pilot=to_batch(pilot, latent, x_scaler, given),
+        validation=to_batch(held_out, latent, x_scaler, given),
         config=config,
         n_train=None,
         fingerprint=hashlib.sha256(held_out.x.tobytes()).hexdigest(),

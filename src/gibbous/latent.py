@@ -11,6 +11,13 @@ Hence nothing that is learnt in z can put mass outside the prior's support, and 
 reject. theta_d are discrete parameters with finitely many values, one column of z for each value;
 methods that sample enumerate them (`combinations`).
 
+A network that learns x given theta has no use for an unbounded space: what is smooth in theta up to
+a bound is not smooth in a logit. It sees (`given`)
+
+    sqrt(3) (2 p - 1),      p = (theta - low) / (high - low),
+
+of a parameter with two bounds, which is theta standardised if it is uniform, and z of the others.
+
 Shapes: z [dim], its first `n_continuous` columns are z_c; theta is a dict of arrays. Public methods
 take and give a leading axis of rows on all of them.
 """
@@ -179,6 +186,13 @@ class Latent(eqx.Module):
             start += len(choices)
         return {name: theta[name] for name in self.names}, log_det
 
+    def given(self, z: Float[Array, "n dim"]) -> Float[Array, "n dim"]:
+        """What a network sees that learns x given theta."""
+        u = self.scaler.inverse(z[:, : self.n_continuous])
+        between = 3**0.5 * jnp.tanh(u / 2)  # u is the logit of p
+        bounded = np.append(self._bounded, np.zeros(self.dim - self.n_continuous, bool))
+        return jnp.where(bounded, jnp.pad(between, ((0, 0), (0, len(bounded) - u.shape[1]))), z)
+
     def log_prior(self, z: Float[Array, "n dim"]) -> Float[Array, " n"]:
         """Log density of z_c, times the probability of the discrete parameters, in the prior."""
         theta, log_det = self.decode(z)
@@ -198,6 +212,16 @@ class Latent(eqx.Module):
         same_shape = prior.shapes[name] == self.prior.shapes[name]
         same = mine is other if mine is None or other is None else np.array_equal(mine, other)
         return same_kind and same_shape and same
+
+    @property
+    def _bounded(self) -> list[bool]:
+        """Which columns of z_c are of parameters with two bounds."""
+        between, columns = type(dist.constraints.interval(0.0, 1.0)), []
+        for name in self.continuous:
+            where = support(self.prior.distribution(name, self.prior.first))
+            size = int(np.prod(biject_to(where).inverse_shape(self.prior.shapes[name])))
+            columns += [isinstance(getattr(where, "base_constraint", where), between)] * size
+        return columns
 
     def _choices(self, name: str) -> np.ndarray:
         choices = self.prior.choices[name]

@@ -90,7 +90,7 @@ def fresh():
     theta = prior.sample(0, 5_000)
     latent = Latent.fit(prior, theta)
     x_scaler = Standardizer.fit(np.stack([theta["a"], theta["b"]], 1))
-    return Fresh(picky, latent, x_scaler, 4_000)
+    return Fresh(picky, latent, x_scaler, 4_000, given=False)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_pairs_match_the_latent(fresh, fresh_batch):
 
 def test_fresh_z_is_standardised(fresh):
     whole = simulator(lambda key, theta: jnp.stack([theta["a"], theta["b"]]))
-    source = Fresh(whole, fresh.latent, fresh.x_scaler, 4_000)
+    source = Fresh(whole, fresh.latent, fresh.x_scaler, 4_000, given=False)
     z = np.asarray(source.batch(jax.random.key(2), jnp.int32(0)).z)
     # 4,000 draws against the 5,000 that the scaler saw: 4 sqrt(1/4000 + 1/5000) = 0.085
     np.testing.assert_allclose(z.mean(0), 0, atol=0.085)
@@ -144,7 +144,22 @@ def test_all_rows_as_one_batch(fresh):
     theta = fresh.latent.prior.sample(5, 5)
     x = np.stack([theta["a"], theta["b"]], 1)
     sims = Simulations({n: np.asarray(v) for n, v in theta.items()}, x)
-    batch = to_batch(sims, fresh.latent, fresh.x_scaler)
+    batch = to_batch(sims, fresh.latent, fresh.x_scaler, given=False)
     np.testing.assert_array_equal(batch.z, fresh.latent.encode(theta))
     np.testing.assert_array_equal(batch.x, fresh.x_scaler.forward(jnp.asarray(x)))
     assert batch.mask is None
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_stored_and_fresh_rows_give_the_network_the_same(given):
+    prior = Prior(a=dist.Normal(0.0, 3.0), b=dist.Uniform(-1.0, 3.0))
+    theta = prior.sample(0, 500)
+    x = np.stack([theta["a"], theta["b"]], 1)
+    latent, x_scaler = Latent.fit(prior, theta), Standardizer.fit(x)
+    whole = simulator(lambda key, theta: jnp.stack([theta["a"], theta["b"]]))
+    fresh = Fresh(whole, latent, x_scaler, 200, given).batch(jax.random.key(1), jnp.int32(0))
+    x = np.asarray(x_scaler.inverse(fresh.x))
+    stored = to_batch(Simulations({"a": x[:, 0], "b": x[:, 1]}, x), latent, x_scaler, given)
+    np.testing.assert_allclose(fresh.z, stored.z, atol=1e-3)
+    between = (x[:, 1] - 1) / 2 * 3**0.5  # from -sqrt(3) to sqrt(3)
+    assert np.allclose(stored.z[:, 1], between, atol=1e-3) == given

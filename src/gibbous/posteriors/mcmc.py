@@ -167,8 +167,10 @@ class MCMCPosterior(AbstractPosterior):
 
     def _sums(self, z: Array, e: Float[Array, "n e"], counts: Array, start: int) -> Array:
         """Summed log likelihoods of the points before `start`, and from there on."""
+        trained = self.trained or self.latent
         if self.trained is not None:
-            z = self.trained.encode(self.latent.decode(z[None])[0])[0]
+            z = trained.encode(self.latent.decode(z[None])[0])[0]
+        z = trained.given(z[None])[0]
         new = jnp.arange(len(e)) >= start
         counts = jnp.stack([jnp.where(new, 0.0, counts), jnp.where(new, counts, 0.0)])
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from gibbous._types import Key
+from gibbous._types import Key, Theta
 from gibbous.errors import ShapeError
 from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
@@ -27,7 +27,8 @@ _COMMON = 0.05  # share of them that may be of one value
 class Batch(NamedTuple):
     """Rows for one step.
 
-    z: [B, dim], unconstrained and standardised parameters; x: [B, *event_shape], standardised
+    z: [B, dim], unconstrained and standardised parameters, or what a network sees to which they are
+    given (`Latent.given`); x: [B, *event_shape], standardised
     datasets; mask: [B, n] for padded sets, 1 where a point counts, or None where all do.
     """
 
@@ -72,6 +73,7 @@ class Fresh(AbstractSource):
     latent: Latent
     x_scaler: Standardizer
     batch_size: int = eqx.field(static=True)
+    given: bool = eqx.field(static=True)
 
     def batch(self, key: Key, step: Array) -> Batch:
         """Simulate `batch_size` rows; one that failed is replaced by another of the batch."""
@@ -79,7 +81,7 @@ class Fresh(AbstractSource):
         theta = self.latent.prior.sample(key_theta, self.batch_size)
         keys = jax.random.split(key_x, self.batch_size)
         x = jax.vmap(self.simulator.function)(keys, theta).astype(jnp.float32)
-        z = self.latent.encode(theta)
+        z = _encode(self.latent, theta, self.given)
         good = jnp.isfinite(x).reshape(self.batch_size, -1).all(axis=1)
         row = jnp.where(good, jnp.arange(self.batch_size), jnp.argmax(good))
         return Batch(z[row], self.x_scaler.forward(x[row]))
@@ -111,10 +113,18 @@ def check_continuous(x: np.ndarray) -> None:
             )
 
 
-def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer) -> Batch:
-    """All rows of `sims` as one batch, for `Resident` or for validation."""
+def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer, given: bool) -> Batch:
+    """All rows of `sims` as one batch, for `Resident` or for validation.
+
+    `given` says whether the network is to learn x given theta, as `Latent.given` explains.
+    """
     theta = {name: jnp.asarray(value) for name, value in sims.theta.items()}
-    return Batch(latent.encode(theta), x_scaler.forward(jnp.asarray(sims.x)))
+    return Batch(_encode(latent, theta, given), x_scaler.forward(jnp.asarray(sims.x)))
+
+
+def _encode(latent: Latent, theta: Theta, given: bool) -> Array:
+    z = latent.encode(theta)
+    return latent.given(z) if given else z
 
 
 def some_points(key: Key, batch: Batch, n: int) -> Batch:
