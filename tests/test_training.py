@@ -70,6 +70,21 @@ def test_the_weights_that_are_kept_are_those_of_the_best_check(sims):
     assert history.best_step in history.steps
 
 
+def test_weights_that_training_cannot_improve_are_kept_as_they_began(sims):
+    # The density begins at the regression, which is the answer; large steps only lead away.
+    greedy = config(learning_rate=0.03, warmup=0.0, patience=5, validation=0.5)
+    history = gb.fit(METHOD, PRIOR, sims, config=greedy, seed=0).history
+    assert history.best_step == 0
+    assert history.steps[0] == 0
+    assert history.loss[0] == history.val_loss[0] < min(history.val_loss[1:])
+    assert history.stopped == "early"
+
+
+def test_it_takes_as_many_steps_as_were_asked_for(sims):
+    history = gb.fit(METHOD, PRIOR, sims, config=config(steps=103, patience=None), seed=0).history
+    assert history.steps == (*range(0, 103, 3), 103)
+
+
 def test_early_stopping_stops_when_the_validation_loss_rises():
     rng = np.random.default_rng(0)
     noise = gb.Simulations({"theta": rng.normal(size=(60, 2))}, rng.normal(size=(60, 2)))
@@ -119,7 +134,7 @@ def test_ctrl_c_keeps_a_checkpoint_that_says_how_to_go_on(sims, tmp_path, monkey
 
     def interrupted(*args):
         calls.append(1)
-        if len(calls) == 8:
+        if len(calls) == 9:  # the first takes no step
             raise KeyboardInterrupt
         return chunk(*args)
 

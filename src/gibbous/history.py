@@ -9,8 +9,9 @@ class History:
     """A record of one fit; everything in it is plain JSON.
 
     Attributes:
-        steps: step numbers at which the losses below were taken.
-        loss: training loss, averaged since the entry before.
+        steps: step numbers at which the losses below were taken; the first is 0.
+        loss: training loss, averaged since the entry before; at step 0, when no row has been
+            trained on, it is that of the validation rows.
         val_loss: loss of the averaged weights on the validation rows.
         best_step: the step whose weights were kept.
         seconds: wall time of the whole fit, all resumed parts together.

@@ -4,9 +4,10 @@
 
 with warm-up, then a decay of the learning rate as the square of a cosine ramp (after Loshchilov &
 Hutter 2017, arXiv 1608.03983; AdamW is theirs too, 2019, arXiv 1711.05101).
-Steps run in chunks, each one jitted `lax.scan`; between chunks the host looks at the validation
-loss of the averaged weights, keeps the best, saves a checkpoint and moves the progress bar. All
-that a chunk needs is in `State`, so a run that was killed goes on to the same result.
+Steps run in chunks, each one jitted loop; between chunks, and before the first, the host looks at
+the validation loss of the averaged weights, keeps the best, saves a checkpoint and moves the
+progress bar. All that a chunk needs is in `State`, so a run that was killed goes on to the same
+result.
 """
 
 import time
@@ -136,7 +137,6 @@ class _Static(NamedTuple):
     frozen: Any  # the other leaves
     config: FitConfig
     total_steps: int
-    length: int
 
     def model(self, weights: Float[Array, " weights"]) -> Model:
         """The model with these weights."""
@@ -183,8 +183,8 @@ def train(
         if path is not None:
             checkpoint.save(path, state, clock.stop(log, before), mark)
 
-    def chunk(state: State) -> tuple[State, Array, Array]:
-        return _chunk(state, static, source, validation, key_run)
+    def chunk(state: State, steps: int) -> tuple[State, Array, Array]:
+        return _chunk(state, jnp.array(steps), static, source, validation, key_run)
 
     state, log = _loop(chunk, state, log, config, static, save)
     if path is not None:
@@ -201,11 +201,9 @@ def _begin(
     # that a second fit of the same shape compiles nothing.
     weights, trained, frozen = _build(method, key, spec)
     assert config.steps is not None  # resolved
-    length = -(-config.steps // config.checks)
-    total = length * -(-config.steps // length)
     # What has no part in the arithmetic must neither recompile it nor change its fingerprint.
     plain = replace(config, checkpoint=None, progress=True, checkpoint_seconds=1.0)
-    static = _Static(method, trained, frozen, plain, total, length)
+    static = _Static(method, trained, frozen, plain, config.steps)
     state = State(
         weights, weights, weights, _optimiser(static).init(weights),
         jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
@@ -214,7 +212,7 @@ def _begin(
 
 
 def _loop(
-    chunk: Callable[[State], tuple[State, Array, Array]],
+    chunk: Callable[[State, int], tuple[State, Array, Array]],
     state: State,
     log: checkpoint.Log,
     config: FitConfig,
@@ -223,18 +221,21 @@ def _loop(
 ) -> tuple[State, checkpoint.Log]:
     """Chunks until the steps are done or the validation loss is stale."""
     compiles, total = CompileClock(), static.total_steps
+    length = -(-total // config.checks)
     saved = -np.inf  # the first check writes a checkpoint, whatever its hour
     try:
         with progress_bar("training", total, unit="steps", show=config.progress) as advance:
             advance(int(state.step))
             while int(state.step) < total and not _stale(state, config):
+                # None before the first look: a model may begin where training cannot improve it.
+                steps = min(length, total - int(state.step)) if log.steps else 0
                 started, compiled = time.perf_counter(), compiles.seconds
-                state, loss, val_loss = chunk(state)
+                state, loss, val_loss = chunk(state, steps)
                 loss, val_loss = float(loss), float(val_loss)
                 busy = time.perf_counter() - started - (compiles.seconds - compiled)
                 log = log.add(int(state.step), loss, val_loss, busy)
                 _check(state, loss, val_loss)
-                speed = static.length / max(busy, 1e-9)
+                speed = steps / max(busy, 1e-9)
                 advance(
                     int(state.step),
                     f"loss {loss:.3f}  val {val_loss:.3f}  {speed:,.0f} steps/s",
@@ -306,17 +307,22 @@ def _optimiser(static: _Static) -> optax.GradientTransformation:
 
 @eqx.filter_jit
 def _chunk(
-    state: State, static: _Static, source: AbstractSource, validation: Batch, key: Key
+    state: State,
+    steps: Array,
+    static: _Static,
+    source: AbstractSource,
+    validation: Batch,
+    key: Key,
 ) -> tuple[State, Array, Array]:
-    """`length` steps, then one look at the validation loss of the averaged weights."""
+    """So many steps, then one look at the validation loss of the averaged weights."""
     method, optimiser = static.method, _optimiser(static)
 
     def mean_loss(weights: Array, ema: Array, batch: Batch, key: Key, step: Array, training: bool):
         ctx = Ctx(key, step, static.total_steps, static.model(ema), training)
         return jnp.mean(method.loss(static.model(weights), batch, ctx))
 
-    def one_step(carry: tuple, _: None) -> tuple[tuple, Array]:
-        weights, ema, opt_state, step = carry
+    def one_step(_: Array, carry: tuple) -> tuple:
+        weights, ema, opt_state, step, total = carry
         key_batch, key_loss = jax.random.split(jax.random.fold_in(key, step))
         batch = source.batch(key_batch, step)
         loss, grad = jax.value_and_grad(mean_loss)(weights, ema, batch, key_loss, step, True)
@@ -324,10 +330,10 @@ def _chunk(
         weights = optax.apply_updates(weights, updates)
         decay = jnp.minimum(static.config.ema, (1 + step) / (10 + step))
         ema = optax.incremental_update(weights, ema, 1 - decay)
-        return (weights, ema, opt_state, step + 1), loss
+        return weights, ema, opt_state, step + 1, total + loss
 
-    carry = (state.weights, state.ema, state.optimiser, state.step)
-    (weights, ema, opt_state, step), losses = jax.lax.scan(one_step, carry, length=static.length)
+    carry = (state.weights, state.ema, state.optimiser, state.step, jnp.zeros(()))
+    weights, ema, opt_state, step, total = jax.lax.fori_loop(0, steps, one_step, carry)
     # The same key at every check: differences are then due to the weights.
     val_loss = mean_loss(ema, ema, validation, key, step, False)
     better = val_loss < state.best_loss
@@ -340,7 +346,7 @@ def _chunk(
             jnp.where(better, 0, state.stale + 1),
             step,
         ),
-        jnp.mean(losses),
+        jnp.where(steps > 0, total / steps, val_loss),
         val_loss,
     )  # fmt: skip
 
