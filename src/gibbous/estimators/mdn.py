@@ -43,13 +43,13 @@ class MDN(AbstractEstimator):
         size = self.components * (1 + 2 * dim + dim * (dim - 1) // 2)
         function = activation(self.activation)
         mlp = eqx.nn.MLP(cond_dim, size, self.width, self.depth, function, key=key_mlp)
-        last = jax.tree.map(lambda w: 0.1 * w, mlp.layers[-1])  # begin near the identity
+        last = jax.tree.map(jnp.zeros_like, mlp.layers[-1])  # begin at the regression
         mlp = eqx.tree_at(lambda m: m.layers[-1], mlp, last)
         locate = Locate(key_locate, a, b, self.width, function)
         # Components that begin in one place would stay there; those far from the regression, where
         # it is right, stay as well, as training stops before it has moved them.
         means = _SPREAD * dim**-0.5 * jax.random.normal(key_means, (self.components, dim))
-        return _MDN(locate, mlp, means, self.components, dim)
+        return _MDN(locate, mlp, means - jnp.mean(means, axis=0), self.components, dim)
 
 
 class _MDN(AbstractDensity):
