@@ -61,7 +61,7 @@ class Plan:
 def run(plan: Plan, out: Path, finished) -> bool:
     """Run all jobs, each adding a line to `out`; tell `finished(line)`. True if none failed."""
     interpreters = {who: interpreter(who) for who in ["gibbous", *plan.peers]}
-    common = {"run": _now(), "machine": machine()}
+    common = {"run": _now(), "machine": machine(), "commit": commit()}
     failed, known = False, (None, None)
     for task, budget, method, seed, who in plan.jobs():
         if known[0] != (task, budget, seed):
@@ -156,6 +156,16 @@ def machine() -> dict:
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     return {"cpu": names[0] if names else platform.processor(), "cores": len(usable)}
+
+
+def commit() -> str | None:
+    """Of this library, with "-dirty" if it was changed since; None where that is not known."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, cwd=WORKERS, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def _now() -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-QUICK, SLOW, LONG = 5.0, 60.0, 300.0  # seconds: a call is timed thrice, once less, not at all
+QUICK, SLOW, LONG = 5.0, 30.0, 60.0  # seconds: a call is timed thrice, once less, not at all
 MANY, PER_OBSERVATION = 100, 1_000
 # What JAX calls the seconds that it spends on compilation.
 STAGES = tuple(
