@@ -43,7 +43,7 @@ def _build(name, dim, seed=0):
     shape = eqx.filter_eval_shape(_recipe(name).build, jax.random.key(seed), *_pairs(dim))
     rng = np.random.default_rng(seed + 1)
     size = {
-        "MDN": 0.6,
+        "MDN": 0.4,
         "FlowMatching": 0.5 if dim == 1 else 0.25,
         "RealNVP": 0.35 if dim == 2 else 0.25,
     }.get(name, 0.25)

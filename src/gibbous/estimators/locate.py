@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+from gibbous.nets.perceptron import Perceptron
 
 _MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
 _EXPERTS = 8
@@ -31,8 +32,8 @@ class Locate(eqx.Module):
 
     linear: Float[Array, "K 2*dim cond"]
     bias: Float[Array, "K 2*dim"]
-    gate: eqx.nn.MLP
-    correction: eqx.nn.MLP
+    gate: Perceptron
+    correction: Perceptron
 
     def __init__(
         self,
@@ -44,13 +45,9 @@ class Locate(eqx.Module):
     ):
         dim, cond_dim = a.shape[1], b.shape[1]
         key_gate, key_correction = jax.random.split(key)
-        self.gate = eqx.nn.MLP(cond_dim, _EXPERTS, width, 1, function, key=key_gate)
-        correction = eqx.nn.MLP(cond_dim, 2 * dim, width, 2, function, key=key_correction)
-        self.correction = eqx.tree_at(
-            lambda m: (m.layers[-1].weight, m.layers[-1].bias),
-            correction,
-            replace_fn=jnp.zeros_like,
-        )
+        self.gate = Perceptron(key_gate, [cond_dim, width, _EXPERTS], function)
+        sizes = [cond_dim, width, width, 2 * dim]
+        self.correction = Perceptron(key_correction, sizes, function, last=0.0)
         slope, intercept, log_error = robust_regression(a, b)
         linear = jnp.concatenate([slope, jnp.zeros((dim, cond_dim))])
         self.linear = jnp.tile(linear, (_EXPERTS, 1, 1))

@@ -18,6 +18,7 @@ from gibbous._types import Key
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
+from gibbous.nets.perceptron import Perceptron
 
 _MAX_LOG_SCALE = 15.0
 _SPREAD = 0.3  # distance of the components' means from the regression at first, in its errors
@@ -42,9 +43,8 @@ class MDN(AbstractEstimator):
         key_mlp, key_means, key_locate = jax.random.split(key, 3)
         size = self.components * (1 + 2 * dim + dim * (dim - 1) // 2)
         function = activation(self.activation)
-        mlp = eqx.nn.MLP(cond_dim, size, self.width, self.depth, function, key=key_mlp)
-        last = jax.tree.map(jnp.zeros_like, mlp.layers[-1])  # begin at the regression
-        mlp = eqx.tree_at(lambda m: m.layers[-1], mlp, last)
+        sizes = [cond_dim, *[self.width] * self.depth, size]
+        mlp = Perceptron(key_mlp, sizes, function, last=0.0)  # begin at the regression
         locate = Locate(key_locate, a, b, self.width, function)
         # Components that begin in one place would stay there; those far from the regression, where
         # it is right, stay as well, as training stops before it has moved them.
@@ -54,7 +54,7 @@ class MDN(AbstractEstimator):
 
 class _MDN(AbstractDensity):
     locate: Locate
-    mlp: eqx.nn.MLP
+    mlp: Perceptron
     means: Float[Array, "K dim"]
     components: int = eqx.field(static=True)
     dim: int = eqx.field(static=True)

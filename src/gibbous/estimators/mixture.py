@@ -32,6 +32,7 @@ from gibbous._types import Key
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import robust_regression
 from gibbous.nets.base import activation
+from gibbous.nets.perceptron import Perceptron
 
 _MAX_INPUT, _MAX_LOG_SCALE = 6.0, 15.0
 
@@ -64,7 +65,7 @@ class _Mixture(AbstractDensity):
     slope: Float[Array, "dim cond"]
     log_scale: Float[Array, " dim"]
     log_slope: Float[Array, "dim cond"]
-    correction: eqx.nn.MLP
+    correction: Perceptron
     gate: eqx.nn.Linear
     factors: list["_Factor"]  # of coordinate 0, 1, ... of an order; each stacked over the orders
     orders: tuple[tuple[int, ...], ...] = eqx.field(static=True)
@@ -80,10 +81,8 @@ class _Mixture(AbstractDensity):
         self.log_scale = log_scale + 0.4  # E log |e| of a normal e is -0.64, of a uniform one -0.31
         function = activation(recipe.activation)
         keys = jax.random.split(key, 3)
-        mlp = eqx.nn.MLP(cond, 2 * dim, recipe.curve_width, 2, function, key=keys[0])
-        self.correction = eqx.tree_at(
-            lambda m: (m.layers[-1].weight, m.layers[-1].bias), mlp, replace_fn=jnp.zeros_like
-        )
+        sizes = [cond, recipe.curve_width, recipe.curve_width, 2 * dim]
+        self.correction = Perceptron(keys[0], sizes, function, last=0.0)
         gate = eqx.nn.Linear(cond, len(self.orders), key=keys[1])
         self.gate = jax.tree.map(jnp.zeros_like, gate)
         self.factors = [

@@ -1,0 +1,57 @@
+"""The multilayer perceptron inside of estimators, fast on many rows.
+
+    h_0 = x,      h_{l+1} = s(W_l h_l + c_l),      y = W_L h_L + c_L.
+
+Only sums of products matrix @ (what each row has of its own) keep the rows of a `vmap` in the last
+axis; anything else is transposed on its way, which costs more than the arithmetic (docs/recipe.md).
+Hence c is the weight of a 1 that each row brings along.
+
+Shapes: x [in], y [out].
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gibbous._types import Key
+
+
+class Perceptron(eqx.Module):
+    """x -> y; weights are uniform within 1/sqrt(in) at first, those of the last layer times `last`.
+
+    Args:
+        key: of the weights.
+        sizes: of x, of each hidden layer, and of y.
+        function: s.
+        last: 0 begins at y = 0.
+    """
+
+    weights: list[Float[Array, "_ _"]]
+    biases: list[Float[Array, "_ 1"]]
+    function: Callable[[Array], Array] = eqx.field(static=True)
+
+    def __init__(
+        self, key: Key, sizes: list[int], function: Callable[[Array], Array], last: float = 1.0
+    ):
+        keys = jax.random.split(key, (len(sizes) - 1, 2))
+        gains = [1.0] * (len(sizes) - 2) + [last]
+
+        def uniform(key: Key, gain: float, shape: tuple[int, int], into: int) -> Array:
+            return gain * into**-0.5 * jax.random.uniform(key, shape, minval=-1.0)
+
+        layers = list(zip(keys, gains, pairwise(sizes), strict=True))
+        self.weights = [uniform(k[0], gain, (out, into), into) for k, gain, (into, out) in layers]
+        self.biases = [uniform(k[1], gain, (out, 1), into) for k, gain, (into, out) in layers]
+        self.function = function
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """y of one x."""
+        one = jnp.append(x, 1.0)[-1:]
+        *hidden, (last, bias) = zip(self.weights, self.biases, strict=True)
+        for w, c in hidden:
+            x = self.function(w @ x + c @ one)
+        return last @ x + bias @ one
