@@ -162,6 +162,27 @@ def test_the_default_sampler_draws_the_same(posterior):
     assert draws.diagnostics.log_evidence == pytest.approx(log_evidence(x), abs=0.15)
 
 
+def test_the_likelihood_sees_a_bounded_parameter_between_its_bounds():
+    x = X[:3]
+    logits = make(gb.Prior(a=dist.Uniform(0.0, 4.0)))  # its likelihood takes z as it is
+
+    where = replace(
+        logits.approximation.likelihood, loc=jnp.array(2.0), scale=jnp.array(2 / 3**0.5)
+    )
+    right = replace(logits, approximation=replace(logits.approximation, likelihood=where))
+
+    def truncated(low, high):
+        mean, sd = x.mean(), NOISE / 3**0.5
+        d = stats.truncnorm((low - mean) / sd, (high - mean) / sd, mean, sd)
+        return d.mean(), d.std()
+
+    assert agrees(right.sample(x, N, seed=0)["a"], *truncated(0.0, 4.0))
+    assert not agrees(logits.sample(x, N, seed=0)["a"], *truncated(0.0, 4.0))
+    # Under another prior these are still the bounds of the one that was trained on.
+    narrow = right.with_prior(gb.Prior(a=dist.Uniform(1.0, 3.0)))
+    assert agrees(narrow.sample(x, N, seed=0)["a"], *truncated(1.0, 3.0))
+
+
 def test_a_batch_of_sets(posterior):
     x = np.stack([X[:7], X[7:14], X[14:21]])
     draws = posterior.sample(x, N, seed=0)
