@@ -4,7 +4,8 @@
     loss(model, batch, ctx)    -> [B]               minimised in the mean by the one training loop
     posterior(model, latent)   -> AbstractPosterior over z
 
-`batch.z` is always unconstrained and standardised, so no method can leak mass outside the prior.
+Where parameters are learnt, `batch.z` is unconstrained and standardised, so that no method can leak
+mass outside the prior; where the network is given them, it sees bounded ones between their bounds.
 What a method asks of the problem it says in properties, so that `gb.fit` can check beforehand, and
 choose how long to train.
 """

@@ -12,7 +12,8 @@ Discrete parameters k are summed over, not sampled: the sampler sees only the co
 and k is then drawn from p(k | z_c, x), which is exact: no chain has to jump between values of k.
 
 The network knows z of the prior that was simulated from. Under another prior the sampler works in
-that prior's own R^d, and the network sees what the same parameters are called in its own.
+that prior's own R^d, and the network sees what the same parameters are called in its own. What it
+sees of z is `Latent.given`.
 
 Shapes: z [dim], z_c [n_continuous]; x [*event_shape], or [n, d] with mask [n] where it is iid.
 """
