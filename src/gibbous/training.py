@@ -234,7 +234,8 @@ def _loop(
                 loss, val_loss = float(loss), float(val_loss)
                 busy = time.perf_counter() - started - (compiles.seconds - compiled)
                 log = log.add(int(state.step), loss, val_loss, busy)
-                _check(state, loss, val_loss)
+                if steps:
+                    _check(state, loss, val_loss)
                 speed = steps / max(busy, 1e-9)
                 advance(
                     int(state.step),
