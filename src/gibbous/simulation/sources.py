@@ -27,9 +27,9 @@ _COMMON = 0.05  # share of them that may be of one value
 class Batch(NamedTuple):
     """Rows for one step.
 
-    z: [B, dim], unconstrained and standardised parameters, or, where the network is to learn x given
-    them, what it sees of them (`Latent.given`); x: [B, *event_shape], standardised datasets; mask:
-    [B, n] for padded sets, 1 where a point counts, or None where all do.
+    z: [B, dim], unconstrained and standardised parameters, or, where the network is to learn x
+    given them, what it sees of them (`Latent.given`); x: [B, *event_shape], standardised datasets;
+    mask: [B, n] for padded sets, 1 where a point counts, or None where all do.
     """
 
     z: Array
