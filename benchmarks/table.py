@@ -104,8 +104,7 @@ def published(good: list[dict]) -> list[str]:
         "(arXiv 2101.04653), by scikit-learn's. **Bold**: under it.\n",
         *_table(["task", "simulations", "published", "best of ours", *methods], rows),
         f"Not under the published figure:{'' if missed else ' none.'}\n",
-        *missed,
-        "",
+        *([*missed, ""] if missed else []),
     ]
 
 
