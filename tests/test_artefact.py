@@ -140,6 +140,13 @@ def test_a_newer_format_asks_for_an_update(saved, tmp_path):
         gb.load(tmp_path / "newer")
 
 
+@pytest.mark.parametrize("change", [lambda h: h.pop("networks"), lambda h: h.update(networks=1)])
+def test_networks_that_worked_otherwise_are_refused(saved, tmp_path, change):
+    rewrite(saved[0], tmp_path / "old", change)
+    with pytest.raises(ArtefactError, match="worked otherwise: fit again"):
+        gb.load(tmp_path / "old")
+
+
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_a_file_cut_short_is_refused(saved, tmp_path, share):
     whole = saved[0].read_bytes()

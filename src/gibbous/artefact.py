@@ -28,10 +28,13 @@ from gibbous.recipe import describe, restore
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import Batch
 
+_NETWORKS = 2  # one more when networks of the same shapes take their numbers for something else
+
 
 def recipe(method: AbstractMethod, latent: Latent, spec: Spec, history: History) -> dict[str, Any]:
     """All of a posterior but its arrays, as plain JSON values."""
     return {
+        "networks": _NETWORKS,
         "method": describe(method),
         "prior": latent.prior.describe(),
         "inferred": list(latent.names),
@@ -59,10 +62,16 @@ def load_posterior(
         method: needed if the method holds a network of the user's own.
 
     Raises:
-        ArtefactError: if the file is missing, cut short, changed, of a newer format, needs a
-            prior or a method that was not given, or was fitted with others than those given.
+        ArtefactError: if the file is missing, cut short, changed, of a newer format, of networks
+            that worked otherwise, needs a prior or a method that was not given, or was fitted with
+            others than those given.
     """
     arrays, header = tensors.read(path, "posterior")
+    if header.get("networks") != _NETWORKS:
+        raise ArtefactError(
+            f"{path} was written by a version of gibbous whose networks worked otherwise: fit "
+            "again, or load it with that version"
+        )
     if prior is None:
         prior = Prior.restore(header["prior"], path)
     elif prior.describe() != header["prior"]:
