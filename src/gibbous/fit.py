@@ -120,7 +120,8 @@ def _from_simulations(
         raise ConfigError(
             f"{len(sims) - held_out} simulations to train on are too few; 1,000 are a start"
         )
-    order = np.asarray(jax.random.permutation(key, len(sims)))
+    # By NumPy: a shuffle by JAX is compiled anew for every length.
+    order = np.random.default_rng(np.asarray(jax.random.key_data(key))).permutation(len(sims))
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
     given = not method.learns_posterior
     latent = Latent.fit(prior, train_rows.theta, parameters, discrete=given, density=given)

@@ -238,10 +238,6 @@ class Prior:
 
 
 @eqx.filter_jit
-def _custom(described: Mapping[str, Any]) -> list[str]:
-    return [name for name, d in described.items() if distributions.is_custom(d)]
-
-
 def _sample(prior: Prior, keys: Array) -> dict[str, Array]:
     def one(key: Key) -> dict[str, Array]:
         theta: dict[str, Any] = {}
@@ -294,6 +290,10 @@ def _choices(prior: Prior, name: str) -> np.ndarray | None:
 
 
 # --- checks ---------------------------------------------------------------------------------------
+
+
+def _custom(described: Mapping[str, Any]) -> list[str]:
+    return [name for name, d in described.items() if distributions.is_custom(d)]
 
 
 def _parents(name: str, factor: Factor, earlier: tuple[str, ...]) -> tuple[str, ...]:

@@ -138,10 +138,15 @@ class _Static(NamedTuple):
     config: FitConfig
     total_steps: int
 
-    def model(self, weights: Float[Array, " weights"]) -> Model:
+    def model(self, weights: Float[Array | np.ndarray, " weights"]) -> Model:
         """The model with these weights."""
-        at_zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.trained)
-        return eqx.combine(ravel_pytree(at_zero)[1](weights), self.frozen)
+        leaves, tree = jax.tree.flatten(self.trained)
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        parts = [
+            jnp.asarray(weights[end - leaf.size : end].reshape(leaf.shape))
+            for leaf, end in zip(leaves, ends, strict=True)
+        ]
+        return eqx.combine(jax.tree.unflatten(tree, parts), self.frozen)
 
 
 def train(
@@ -191,7 +196,7 @@ def train(
         path.unlink(missing_ok=True)
     log = clock.stop(log, before)
     history = _history(log, state, static, spec, len(validation.z))
-    return eqx.filter_jit(_Static.model)(static, state.best), history
+    return static.model(np.asarray(state.best)), history  # NumPy cuts without compiling
 
 
 def _begin(

@@ -10,7 +10,9 @@ is never below the members' mean.
 Shapes: a [dim], b [cond].
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -58,7 +60,7 @@ class _Ensemble(AbstractEstimated):
 
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of the mixture."""
-        each = eqx.filter_vmap(lambda member: member.log_prob(a, b))(self.members)
+        each = self._in_turn(lambda member, _: member.log_prob(a, b))
         return jax.nn.logsumexp(each) - jnp.log(self.size)
 
     @property
@@ -69,11 +71,11 @@ class _Ensemble(AbstractEstimated):
     def log_prob_error(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """At most: the members may err together."""
 
-        def one(member: AbstractDensity) -> tuple[Array, Array]:
+        def one(member: AbstractDensity, _: None) -> tuple[Array, Array]:
             assert isinstance(member, AbstractEstimated)
             return member.log_prob(a, b), member.log_prob_error(a, b)
 
-        each, errors = eqx.filter_vmap(one)(self.members)
+        each, errors = self._in_turn(one)
         return jax.nn.softmax(each) @ errors
 
     def loss(
@@ -91,13 +93,19 @@ class _Ensemble(AbstractEstimated):
         """Draws in equal shares from all members, in random order."""
         key_members, key_order = jax.random.split(key)
         share = -(-n // self.size)
-        weights, static = eqx.partition(self.members, eqx.is_array)
-        # One after the other: draws fill a processor, different networks side by side are slow.
-        draws = jax.lax.map(
-            lambda member_key: eqx.combine(member_key[0], static).sample(member_key[1], b, share),
-            (weights, jax.random.split(key_members, self.size)),
+        draws = self._in_turn(
+            lambda member, key: member.sample(key, b, share),
+            jax.random.split(key_members, self.size),
         )
         return jax.random.permutation(key_order, draws.reshape(-1, draws.shape[-1]))[:n]
+
+    def _in_turn(self, f: Callable[[AbstractDensity, Any], Any], arguments: Any = None) -> Any:
+        """f of each member, one after the other: many rows fill a processor, and those of several
+        networks side by side do not fit its cache. In training there are few."""
+        weights, static = eqx.partition(self.members, eqx.is_array)
+        return jax.lax.map(
+            lambda both: f(eqx.combine(both[0], static), both[1]), (weights, arguments)
+        )
 
 
 def with_steps(density: AbstractDensity, steps: int | None) -> AbstractDensity:

@@ -32,6 +32,7 @@ from gibbous.estimators import spline
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator, Moment
 from gibbous.estimators.locate import Locate
 from gibbous.nets.base import activation
+from gibbous.nets.perceptron import uniform
 
 # Under a narrow posterior a distant `a` is a v of 10^6. These bounds, which nothing near the bulk
 # reaches, keep exp(network(v)) and so log q finite there.
@@ -139,6 +140,9 @@ class Flow(AbstractDensity):
 
     def log_prob(self, a: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, ""]:
         """Log density of a given b."""
+        return self._log_prob(a, b, unroll=False)
+
+    def _log_prob(self, a: Array, b: Array, unroll: bool) -> Array:
         weights, static = eqx.partition(self.layers, eqx.is_array)
 
         def step(carry: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
@@ -149,14 +153,14 @@ class Flow(AbstractDensity):
         mu, s = self.locate(b)
         start = ((a - mu) * jnp.exp(-s), -jnp.sum(s))
         # Unrolled, as a loop would copy what each layer keeps for the gradient.
-        (u, log_det), _ = jax.lax.scan(step, start, weights, unroll=True)
+        (u, log_det), _ = jax.lax.scan(step, start, weights, unroll=unroll)
         return log_det - 0.5 * jnp.sum(u**2) - 0.5 * u.size * jnp.log(2 * jnp.pi)
 
     def loss(
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
         """Minus the log density."""
-        return -self.log_prob(a, b)
+        return -self._log_prob(a, b, unroll=moment.training)
 
     def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:
         """n draws given b."""
@@ -194,17 +198,12 @@ class Layer(eqx.Module):
         self.interval = getattr(recipe, "interval", 0.0)
         self.function = activation(recipe.activation)
         dim, width, depth = len(ranks), recipe.width, recipe.depth
-        keys = iter(jax.random.split(key, 2 * depth + 2))
-
-        def uniform(out: int, into: int) -> Array:
-            return jax.random.uniform(next(keys), (out, into), minval=-1, maxval=1) / np.sqrt(into)
-
-        self.from_v = [uniform(width, i) for i in [dim, *[width] * (depth - 1)]]
-        self.from_b = [uniform(width, cond_dim + 1) for _ in range(depth)]
-        # Begin near the identity.
-        last = 0.1 * uniform(_size(self.knots) * dim, width + 1)
-        self.from_v.append(last[:, :-1])
-        self.from_b.append(last[:, -1:])  # of b only the 1
+        into = [dim, *[width] * (depth - 1), *[cond_dim + 1] * depth]
+        drawn = uniform(key, [*((width, i) for i in into), (_size(self.knots) * dim, width + 1)])
+        *scaled, last = [w / np.sqrt(w.shape[1]) for w in drawn]
+        last = 0.1 * last  # begin near the identity
+        self.from_v = [*scaled[:depth], last[:, :-1]]
+        self.from_b = [*scaled[depth:], last[:, -1:]]  # the last, of b only the 1
 
     def forward(self, v: Float[Array, " dim"], b: Float[Array, " cond"]) -> tuple[Array, Array]:
         """T of all coordinates, and the log-determinant."""

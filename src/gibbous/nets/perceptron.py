@@ -15,9 +15,18 @@ from itertools import pairwise
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
+
+
+def uniform(key: Key, shapes: list[tuple[int, int]]) -> list[Float[Array, "_ _"]]:
+    """Matrices of numbers between -1 and 1, cut from one draw: each draw takes .1 s to compile."""
+    sizes = [rows * columns for rows, columns in shapes]
+    numbers = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
+    parts = jnp.split(numbers, np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class Perceptron(eqx.Module):
@@ -37,15 +46,13 @@ class Perceptron(eqx.Module):
     def __init__(
         self, key: Key, sizes: list[int], function: Callable[[Array], Array], last: float = 1.0
     ):
-        keys = jax.random.split(key, (len(sizes) - 1, 2))
-        gains = [1.0] * (len(sizes) - 2) + [last]
-
-        def uniform(key: Key, gain: float, shape: tuple[int, int], into: int) -> Array:
-            return gain * into**-0.5 * jax.random.uniform(key, shape, minval=-1.0)
-
-        layers = list(zip(keys, gains, pairwise(sizes), strict=True))
-        self.weights = [uniform(k[0], gain, (out, into), into) for k, gain, (into, out) in layers]
-        self.biases = [uniform(k[1], gain, (out, 1), into) for k, gain, (into, out) in layers]
+        # Bias and weights of a layer side by side, [out, 1 + in], of the same scale.
+        layers = uniform(key, [(out, 1 + into) for into, out in pairwise(sizes)])
+        scales = [into**-0.5 for into in sizes[:-1]]
+        scales[-1] *= last
+        layers = [scale * layer for scale, layer in zip(scales, layers, strict=True)]
+        self.weights = [layer[:, 1:] for layer in layers]
+        self.biases = [layer[:, :1] for layer in layers]
         self.function = function
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:

@@ -118,8 +118,14 @@ def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer, given: b
 
     `given` says whether the network is to learn x given theta, as `Latent.given` explains.
     """
-    theta = {name: jnp.asarray(value) for name, value in sims.theta.items()}
-    return Batch(_encode(latent, theta, given), x_scaler.forward(jnp.asarray(sims.x)))
+    return _batch(dict(sims.theta), sims.x, latent, x_scaler, given)
+
+
+@eqx.filter_jit
+def _batch(
+    theta: Theta, x: np.ndarray | Array, latent: Latent, x_scaler: Standardizer, given: bool
+) -> Batch:
+    return Batch(_encode(latent, theta, given), x_scaler.forward(jnp.asarray(x)))
 
 
 def _encode(latent: Latent, theta: Theta, given: bool) -> Array:
