@@ -7,6 +7,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
+from gibbous.compilation import CompileClock
 from gibbous.errors import ParameterError, PriorError, ShapeError
 from gibbous.prior import Prior
 
@@ -171,3 +172,11 @@ def test_names_and_shapes_that_do_not_fit(prior, theta):
         ShapeError, match=r"expected an array with last axis 7 .*got shape \(5, 6\)"
     ):
         prior.log_prob(np.zeros((5, 6)))
+
+
+def test_sampling_compiles_once():
+    prior = Prior(a=dist.Normal(0.0, 1.0), b=lambda a: dist.Normal(a, 1.0))
+    prior.sample(0, 37)
+    clock = CompileClock()
+    prior.sample(1, 37)
+    assert clock.count == 0

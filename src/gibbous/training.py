@@ -141,10 +141,12 @@ class _Static(NamedTuple):
     def model(self, weights: Float[Array | np.ndarray, " weights"]) -> Model:
         """The model with these weights."""
         leaves, tree = jax.tree.flatten(self.trained)
-        ends = np.cumsum([leaf.size for leaf in leaves])
+        ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+        # Under jit by jnp.split, whose gradient is one concatenation.
+        cut = np.split if isinstance(weights, np.ndarray) else jnp.split
         parts = [
-            jnp.asarray(weights[end - leaf.size : end].reshape(leaf.shape))
-            for leaf, end in zip(leaves, ends, strict=True)
+            jnp.asarray(part.reshape(leaf.shape))
+            for part, leaf in zip(cut(weights, ends), leaves, strict=True)
         ]
         return eqx.combine(jax.tree.unflatten(tree, parts), self.frozen)
 

@@ -16,49 +16,58 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.estimators.locate import Locate, Regression
 from gibbous.nets.base import activation
+from gibbous.nets.perceptron import uniform
 
 _FREQUENCIES = 6  # of time, multiples of a half period over [0, 1]
 _OCTAVES = 2  # of the state, from one radian a standard deviation upwards
 
 
+class _Affine(eqx.Module):
+    """x -> W x + c; (W, c) sqrt(in) come side by side."""
+
+    weight: Float[Array, "out in"]
+    bias: Float[Array, " out"]
+
+    def __init__(self, both: Float[Array, "out in_and_one"]):
+        both = both / np.sqrt(both.shape[1] - 1)
+        self.weight, self.bias = both[:, :-1], both[:, -1]
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        return self.weight @ x + self.bias
+
+
 class Modulated(eqx.Module):
     """The network."""
 
-    condition: eqx.nn.MLP
-    first: eqx.nn.Linear
-    blocks: list[tuple[eqx.nn.Linear, eqx.nn.Linear, eqx.nn.Linear]]  # V, U, B
-    last: eqx.nn.Linear
+    condition: tuple[_Affine, _Affine]  # A_1, A_2
+    first: _Affine
+    blocks: list[tuple[_Affine, _Affine, _Affine]]  # V, U, B
+    last: _Affine
     function: Callable = eqx.field(static=True)
 
     def __init__(self, key: Key, dim: int, cond: int, width: int, depth: int, function: Callable):
-        keys = jax.random.split(key, 3 * depth + 3)
+        block = [(width, width), (width, width), (2 * width, width)]
+        state, time = dim * (1 + 2 * _OCTAVES), 1 + 2 * _FREQUENCIES
+        sizes = [(width, cond + time), (width, width), (width, state), *block * depth, (dim, width)]
+        layers = [_Affine(w) for w in uniform(key, [(out, into + 1) for out, into in sizes])]
+        self.condition, self.first = (layers[0], layers[1]), layers[2]
+        self.blocks = list(zip(layers[3:-1:3], layers[4:-1:3], layers[5:-1:3], strict=True))
+        self.last = jax.tree.map(jnp.zeros_like, layers[-1])
         self.function = function
-        size = cond + 1 + 2 * _FREQUENCIES
-        self.condition = eqx.nn.MLP(size, width, width, 1, function, function, key=keys[0])
-        self.first = eqx.nn.Linear(dim * (1 + 2 * _OCTAVES), width, key=keys[1])
-        last = eqx.nn.Linear(width, dim, key=keys[2])
-        self.last = jax.tree.map(jnp.zeros_like, last)
-        self.blocks = [
-            (
-                eqx.nn.Linear(width, width, key=k[0]),
-                eqx.nn.Linear(width, width, key=k[1]),
-                eqx.nn.Linear(width, 2 * width, key=k[2]),
-            )
-            for k in keys[3:].reshape(depth, 3)
-        ]
 
     def __call__(
         self, u: Float[Array, " dim"], time: Float[Array, ""], b: Float[Array, " cond"]
     ) -> Float[Array, " dim"]:
         """The output; time should be of order one."""
+        s, (a_1, a_2) = self.function, self.condition
         angles = jnp.pi * time * jnp.arange(1, _FREQUENCIES + 1)
-        features = jnp.concatenate([b, time[None], jnp.sin(angles), jnp.cos(angles)])
-        g, s = self.condition(features), self.function
+        g = s(a_2(s(a_1(jnp.concatenate([b, time[None], jnp.sin(angles), jnp.cos(angles)])))))
         phases = jnp.outer(2.0 ** jnp.arange(_OCTAVES), u).ravel()
         h = self.first(jnp.concatenate([u, jnp.sin(phases), jnp.cos(phases)]))
         for v, out, modulation in self.blocks:

@@ -17,10 +17,12 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.nets.base import activation
+from gibbous.nets.perceptron import Perceptron, uniform
 from gibbous.recipe import AbstractRecipe
 
 _BOUND = 8.0
@@ -47,43 +49,45 @@ class Classifier(AbstractRecipe):
 class Ratio(eqx.Module):
     """A built classifier."""
 
-    of_z: eqx.nn.MLP
-    of_e: eqx.nn.MLP
-    first: eqx.nn.Linear
-    blocks: list[tuple[eqx.nn.Linear, eqx.nn.Linear, eqx.nn.Linear]]
-    last: eqx.nn.Linear
+    a: Perceptron
+    b: Perceptron
+    first: Float[Array, "width _"]
+    blocks: list[tuple[Float[Array, "width _"], ...]]  # W, (V, c), U of each
+    last: Float[Array, "1 width"]
     function: Callable = eqx.field(static=True)
 
     def __init__(self, key: Key, recipe: Classifier, dim: int, cond: int):
-        keys = jax.random.split(key, 3 * recipe.depth + 4)
-        width, depth, function = recipe.width, recipe.depth, activation(recipe.activation)
-        self.of_z = eqx.nn.MLP(dim, width, 2 * width, depth, function, key=keys[2])
-        self.of_e = eqx.nn.MLP(cond, width, 2 * width, depth, function, key=keys[3])
-        self.first = eqx.nn.Linear(dim + cond, width, key=keys[0])
-        self.last = eqx.nn.Linear(width, 1, key=keys[1])
-        self.blocks = [
-            (
-                eqx.nn.Linear(width, width, key=k[0]),
-                eqx.nn.Linear(cond, width, use_bias=False, key=k[1]),
-                eqx.nn.Linear(width, width, use_bias=False, key=k[2]),
-            )
-            for k in keys[4:].reshape(depth, 3)
+        width, depth = recipe.width, recipe.depth
+        self.function = activation(recipe.activation)
+        key_z, key_e, key_rest = jax.random.split(key, 3)
+        inner = [2 * width] * depth
+        self.a = Perceptron(key_z, [dim, *inner, width], self.function)
+        self.b = Perceptron(key_e, [cond, *inner, width], self.function)
+        into = [dim + cond + 1, *[width, cond + 1, width] * depth]
+        shapes = [*((width, i) for i in into), (1, width)]
+        self.first, *blocks, self.last = [
+            w / np.sqrt(w.shape[1]) for w in uniform(key_rest, shapes)
         ]
-        self.function = function
+        self.blocks = list(zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True))
 
-    def features(self, z: Float[Array, " dim"]) -> Float[Array, " width"]:
-        """a(z), which serves every e."""
-        return _bounded(self.of_z(z))
+    def of_z(self, z: Float[Array, " dim"]) -> Float[Array, " width"]:
+        """a(z)."""
+        return _BOUND * jnp.tanh(self.a(z) / _BOUND)
+
+    def of_e(self, e: Float[Array, " cond"]) -> Float[Array, " width"]:
+        """b(e)."""
+        return _BOUND * jnp.tanh(self.b(e) / _BOUND)
 
     def __call__(
-        self, z: Float[Array, " dim"], a: Float[Array, " width"], e: Float[Array, " cond"]
+        self,
+        z: Float[Array, " dim"],
+        e: Float[Array, " cond"],
+        a: Float[Array, " width"],
+        b: Float[Array, " width"],
     ) -> Float[Array, ""]:
-        """The logit, of z, a = `features(z)` and e."""
-        h = self.first(jnp.concatenate([z, e]))
+        """The logit, a being `of_z(z)` and b `of_e(e)`, which pairs can share."""
+        s, e_and_one = self.function, jnp.append(e, 1.0)
+        h = self.first @ jnp.concatenate([z, e_and_one])
         for of_h, of_e, out in self.blocks:
-            h = h + out(self.function(of_h(self.function(h)) + of_e(e)))
-        return a @ _bounded(self.of_e(e)) + self.last(self.function(h))[0]
-
-
-def _bounded(features: Array) -> Array:
-    return _BOUND * jnp.tanh(features / _BOUND)
+            h = h + out @ s(of_h @ s(h) + of_e @ e_and_one)
+        return a @ b + (self.last @ s(h))[0]

@@ -127,11 +127,16 @@ class NRE(AbstractMethod):
         turns = range(min(k, rows - 1) + 1)
 
         def others(v: Array) -> Array:
-            return jnp.stack([jnp.roll(v, -i * shift, axis=0) for i in turns], axis=1)
+            return jnp.concatenate([jnp.roll(v, -i * shift, axis=0) for i in turns])
+
+        def own(v: Array) -> Array:
+            return jnp.concatenate([v] * len(turns))
 
         e = jax.vmap(model.embedding)(x, mask)
-        a = jax.vmap(model.features)(z)  # once for each z, and not for each pair
-        logits = jax.vmap(jax.vmap(model.compare, (0, 0, None)))(others(z), others(a), e)
+        # Features once for each row, and not for each pair.
+        a, b = jax.vmap(model.features)(z, e)
+        logits = jax.vmap(model.compare)(others(z), own(e), others(a), own(b))
+        logits = logits.reshape(len(turns), len(z), -1).transpose(1, 0, 2)
         each = jax.vmap(lambda f: _LOSSES[self.loss_kind](f, self.gamma), -1, -1)(logits)
         if self.balance:
             probability = jnp.mean(jax.nn.sigmoid(logits[:, :2]), axis=0)
@@ -159,19 +164,25 @@ class RatioModel(AbstractLikelihood):
         """The embedding."""
         return self.embedding(x, mask)
 
-    def features(self, z: Float[Array, " dim"]) -> Float[Array, "members width"]:
-        """What each member makes of z alone."""
-        return eqx.filter_vmap(lambda ratio: ratio.features(z))(self.ratios)
+    def features(
+        self, z: Float[Array, " dim"], e: Float[Array, " e"]
+    ) -> tuple[Float[Array, "members width"], Float[Array, "members width"]]:
+        """What each member makes of z alone, and of e alone."""
+        return eqx.filter_vmap(lambda ratio: (ratio.of_z(z), ratio.of_e(e)))(self.ratios)
 
     def compare(
-        self, z: Float[Array, " dim"], a: Float[Array, "members width"], e: Float[Array, " e"]
+        self,
+        z: Float[Array, " dim"],
+        e: Float[Array, " e"],
+        a: Float[Array, "members width"],
+        b: Float[Array, "members width"],
     ) -> Float[Array, " members"]:
-        """The logit of each member, a being the features of z."""
-        return eqx.filter_vmap(lambda ratio, a: ratio(z, a, e))(self.ratios, a)
+        """The logit of each member, a being the features of z, b those of e."""
+        return eqx.filter_vmap(lambda ratio, a, b: ratio(z, e, a, b))(self.ratios, a, b)
 
     def logits(self, z: Float[Array, " dim"], e: Float[Array, " e"]) -> Float[Array, " members"]:
         """Of each member."""
-        return self.compare(z, self.features(z), e)
+        return self.compare(z, e, *self.features(z, e))
 
     def log_prob(self, z: Float[Array, " dim"], e: Float[Array, " e"]) -> Float[Array, ""]:
         """Log ratio."""
