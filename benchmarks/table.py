@@ -105,13 +105,29 @@ def published(good: list[dict]) -> list[str]:
         *_table(["task", "simulations", "published", "best of ours", *methods], rows),
         f"Not under the published figure:{'' if missed else ' none.'}\n",
         *([*missed, ""] if missed else []),
+        *_by_both(ours),
     ]
+
+
+def _by_both(lines: list[dict]) -> list[str]:
+    """Cells that both classifiers have scored."""
+    both = [line for line in lines if {"sklearn", "jax"} <= set(line["c2st"])]
+    found = [
+        f"{line['task']}, {line['method']}, {line['budget']:,}: "
+        f"{results.c2st(line, 'sklearn'):.3f} / {results.c2st(line, 'jax'):.3f}"
+        for line in both
+    ]
+    return (
+        [f"By scikit-learn's classifier / by that of JAX: {'; '.join(found)}.\n"] if found else []
+    )
 
 
 def _classifiers(lines: list[dict]) -> str:
     """Those by which `results.c2st` has the lines scored."""
     names = {"sklearn": "scikit-learn", "jax": "JAX (docs/recipe.md sets the two side by side)"}
-    return " or ".join(sorted({names[next(iter(line["c2st"]))] for line in lines}))
+    return " or ".join(
+        sorted({names["jax" if "jax" in line["c2st"] else "sklearn"] for line in lines})
+    )
 
 
 def peers(lines: list[dict]) -> list[str]:

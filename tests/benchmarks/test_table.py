@@ -37,6 +37,10 @@ def test_page_says_which_classifier_it_was():
     assert "by the classifier of scikit-learn;" in table.page([line()], [])
     ours = {"c2st": {"jax": [0.6, 0.6]}}
     assert "by the classifier of JAX (" in table.page([line() | ours], [])
+    both = {"c2st": {"sklearn": [0.6, 0.6], "jax": [0.5, 0.6]}}
+    page = table.page([line() | both], [])
+    assert "by the classifier of JAX (" in page
+    assert "two_moons, NPE, 1,000: 0.600 / 0.550." in page
 
 
 def test_bold_only_under_the_published_figure():
