@@ -145,7 +145,7 @@ class _Static(NamedTuple):
         # Under jit by jnp.split, whose gradient is one concatenation.
         cut = np.split if isinstance(weights, np.ndarray) else jnp.split
         parts = [
-            jnp.asarray(part.reshape(leaf.shape))
+            jnp.asarray(part.reshape(leaf.shape), leaf.dtype)
             for part, leaf in zip(cut(weights, ends), leaves, strict=True)
         ]
         return eqx.combine(jax.tree.unflatten(tree, parts), self.frozen)

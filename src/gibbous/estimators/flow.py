@@ -152,7 +152,6 @@ class Flow(AbstractDensity):
 
         mu, s = self.locate(b)
         start = ((a - mu) * jnp.exp(-s), -jnp.sum(s))
-        # Unrolled, as a loop would copy what each layer keeps for the gradient.
         (u, log_det), _ = jax.lax.scan(step, start, weights, unroll=unroll)
         return log_det - 0.5 * jnp.sum(u**2) - 0.5 * u.size * jnp.log(2 * jnp.pi)
 
@@ -160,6 +159,7 @@ class Flow(AbstractDensity):
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
         """Minus the log density."""
+        # A loop compiles sooner, but would copy what each layer keeps for the gradient.
         return -self._log_prob(a, b, unroll=moment.training)
 
     def sample(self, key: Key, b: Float[Array, " cond"], n: int) -> Float[Array, "draws dim"]:

@@ -49,8 +49,8 @@ class Classifier(AbstractRecipe):
 class Ratio(eqx.Module):
     """A built classifier."""
 
-    a: Perceptron
-    b: Perceptron
+    net_z: Perceptron
+    net_e: Perceptron
     first: Float[Array, "width _"]
     blocks: list[tuple[Float[Array, "width _"], ...]]  # W, (V, c), U of each
     last: Float[Array, "1 width"]
@@ -61,8 +61,8 @@ class Ratio(eqx.Module):
         self.function = activation(recipe.activation)
         key_z, key_e, key_rest = jax.random.split(key, 3)
         inner = [2 * width] * depth
-        self.a = Perceptron(key_z, [dim, *inner, width], self.function)
-        self.b = Perceptron(key_e, [cond, *inner, width], self.function)
+        self.net_z = Perceptron(key_z, [dim, *inner, width], self.function)
+        self.net_e = Perceptron(key_e, [cond, *inner, width], self.function)
         into = [dim + cond + 1, *[width, cond + 1, width] * depth]
         shapes = [*((width, i) for i in into), (1, width)]
         self.first, *blocks, self.last = [
@@ -72,11 +72,11 @@ class Ratio(eqx.Module):
 
     def of_z(self, z: Float[Array, " dim"]) -> Float[Array, " width"]:
         """a(z)."""
-        return _BOUND * jnp.tanh(self.a(z) / _BOUND)
+        return _bounded(self.net_z(z))
 
     def of_e(self, e: Float[Array, " cond"]) -> Float[Array, " width"]:
         """b(e)."""
-        return _BOUND * jnp.tanh(self.b(e) / _BOUND)
+        return _bounded(self.net_e(e))
 
     def __call__(
         self,
@@ -91,3 +91,7 @@ class Ratio(eqx.Module):
         for of_h, of_e, out in self.blocks:
             h = h + out @ s(of_h @ s(h) + of_e @ e_and_one)
         return a @ b + (self.last @ s(h))[0]
+
+
+def _bounded(features: Array) -> Array:
+    return _BOUND * jnp.tanh(features / _BOUND)
