@@ -28,7 +28,7 @@ from gibbous.recipe import describe, restore
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import Batch
 
-_NETWORKS = 2  # one more when networks of the same shapes take their numbers for something else
+_NETWORKS = 3  # one more when networks of the same shapes take their numbers for something else
 
 
 def recipe(method: AbstractMethod, latent: Latent, spec: Spec, history: History) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def recipe(method: AbstractMethod, latent: Latent, spec: Spec, history: History)
         "z_dim": latent.dim,
         "z_continuous": latent.n_continuous,
         "event_shape": list(spec.pilot.x.shape[1:]),
-        "n_simulations": spec.n_simulations,
+        "few": spec.few,
         "history": history.to_json(),
     }
 
@@ -110,7 +110,7 @@ def _skeleton(
     latent = Latent(prior, names, empty)
 
     def model(method: AbstractMethod, pilot: Batch) -> Any:
-        return method.init(jax.random.key(0), Spec(pilot, header["n_simulations"]))
+        return method.init(jax.random.key(0), Spec(pilot, header["few"]))
 
     # Nothing is computed: the arrays of the file will take the place of the weights.
     shapes = (header["z_dim"],), event_shape

@@ -10,7 +10,7 @@ from gibbous._types import Key, Seed, as_key
 from gibbous.artefact import recipe
 from gibbous.errors import ConfigError, ParameterError
 from gibbous.latent import Latent
-from gibbous.method import AbstractMethod, Pace, Spec
+from gibbous.method import FEW, AbstractMethod, Pace, Spec
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
 from gibbous.scaling import Standardizer
@@ -22,8 +22,10 @@ from gibbous.simulation.sources import (
     Batch,
     Fresh,
     Resident,
+    Stored,
     check_continuous,
     fit_x_scaler,
+    store,
     to_batch,
 )
 from gibbous.training import FitConfig, train
@@ -66,12 +68,39 @@ def fit(
         raise ConfigError(f"expected a method such as gb.NPE(), got {method!r}")
     key_data, key_train = jax.random.split(as_key(seed))
     if isinstance(data, Simulations):
-        ready = _from_simulations(method, prior, data, parameters, config, key_data)
+        ready = from_simulations(method, prior, data, parameters, config, key_data)
     else:
         ready = _from_simulator(method, prior, data, parameters, config, key_data)
-    spec = Spec(ready.pilot, ready.n_train)
+    return learn(method, ready, key_train)
+
+
+class Ready(NamedTuple):
+    """Data made ready for the training loop."""
+
+    latent: Latent
+    x_scaler: Standardizer
+    event_shape: tuple[int, ...]
+    source: AbstractSource
+    validation: Stored
+    pilot: Batch
+    config: FitConfig
+    n_train: int | None
+    fingerprint: str
+
+
+def learn(method: AbstractMethod, ready: Ready, key: Key) -> Posterior:
+    """Train, and put the posterior together."""
+    n_train = ready.n_train
+    spec = Spec(ready.pilot, n_train is not None and n_train < FEW)
     model, history = train(
-        method, spec, ready.source, ready.validation, ready.config, key_train, ready.fingerprint
+        method,
+        spec,
+        ready.source,
+        ready.validation,
+        ready.config,
+        key,
+        n_train,
+        ready.fingerprint,
     )
     approximation = method.posterior(model, ready.latent)
     shape = ready.event_shape
@@ -85,28 +114,17 @@ def fit(
     )
 
 
-class _Ready(NamedTuple):
-    """Data made ready for the training loop."""
-
-    latent: Latent
-    x_scaler: Standardizer
-    event_shape: tuple[int, ...]
-    source: AbstractSource
-    validation: Batch
-    pilot: Batch
-    config: FitConfig
-    n_train: int | None
-    fingerprint: str
-
-
-def _from_simulations(
+def from_simulations(
     method: AbstractMethod,
     prior: Prior,
     sims: Simulations,
     parameters: tuple[str, ...] | None,
     config: FitConfig,
     key: Key,
-) -> _Ready:
+    room: int | None = None,
+) -> Ready:
+    """Split, standardise and encode simulations; with `room` for so many, so that programs serve
+    any number up to that."""
     wanted = (parameters,) if isinstance(parameters, str) else parameters or prior.names
     missing = sorted(set(wanted) - set(sims.theta))
     if missing:
@@ -115,7 +133,7 @@ def _from_simulations(
             "prior, or name with parameters= what they hold"
         )
     sims = sims.usable()
-    held_out = min(max(1, round(config.validation * len(sims))), _MAX_VALIDATION)
+    held_out = _held_out(len(sims), config.validation)
     if len(sims) - held_out < _LEAST:
         raise ConfigError(
             f"{len(sims) - held_out} simulations to train on are too few; 1,000 are a start"
@@ -133,18 +151,24 @@ def _from_simulations(
     for name in sorted(sims.theta):
         digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
     assert config.batch_size is not None  # resolved
-    rows = to_batch(train_rows, latent, x_scaler, given)
-    return _Ready(
+    stored = store(train_rows, latent, x_scaler, given, room)
+    return Ready(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=sims.event_shape,
-        source=Resident(rows, config.batch_size),
-        pilot=jax.tree.map(lambda v: v[:_PILOT], rows),
-        validation=to_batch(validation_rows, latent, x_scaler, given),
+        source=Resident(stored, config.batch_size),
+        pilot=jax.tree.map(lambda v: v[:_PILOT], stored.rows),
+        validation=store(
+            validation_rows, latent, x_scaler, given, room and _held_out(room, config.validation)
+        ),
         config=config,
         n_train=len(train_rows),
         fingerprint=digest.hexdigest(),
     )
+
+
+def _held_out(n: int, share: float) -> int:
+    return min(max(1, round(share * n)), _MAX_VALIDATION)
 
 
 def _from_simulator(
@@ -154,7 +178,7 @@ def _from_simulator(
     parameters: tuple[str, ...] | None,
     config: FitConfig,
     key: Key,
-) -> _Ready:
+) -> Ready:
     if not isinstance(simulator, Simulator):
         raise ConfigError(
             f"expected data that are gb.Simulations or a gb.simulator, got {simulator!r}"
@@ -174,13 +198,13 @@ def _from_simulator(
         check_continuous(pilot.x)
     x_scaler = fit_x_scaler(pilot.x)
     assert config.batch_size is not None  # resolved
-    return _Ready(
+    return Ready(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=pilot.event_shape,
         source=Fresh(simulator, latent, x_scaler, config.batch_size, given),
         pilot=to_batch(pilot, latent, x_scaler, given),
-        validation=to_batch(held_out, latent, x_scaler, given),
+        validation=store(held_out, latent, x_scaler, given, None),
         config=config,
         n_train=None,
         fingerprint=hashlib.sha256(held_out.x.tobytes()).hexdigest(),

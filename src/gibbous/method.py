@@ -23,29 +23,31 @@ from gibbous.recipe import AbstractRecipe
 from gibbous.simulation.sources import Batch
 
 Model: TypeAlias = Any  # any tree of arrays and functions; its arrays are what is trained
+FEW = 5_000  # stored simulations to train on: fewer are few
 
 
 class Spec(NamedTuple):
     """What a method may know of a problem when it builds its networks.
 
-    pilot: some rows to begin from (shapes are theirs, and networks may standardise on them);
-    n_simulations: how many there are to train on, None where every step simulates afresh.
+    pilot: some rows to begin from (shapes are theirs, and networks may standardise on them); few:
+    there are so few simulations to train on (`FEW`) that a single network overfits them.
     """
 
     pilot: Batch
-    n_simulations: int | None
+    few: bool
 
 
 class Ctx(NamedTuple):
     """What a loss may depend on besides the batch.
 
     key: randomness for this step; step: its number, an int32 scalar; total_steps: how many there
-    will be; ema: the model with exponentially averaged weights; training: False in validation.
+    will be, likewise; ema: the model with exponentially averaged weights; training: False in
+    validation.
     """
 
     key: Key
     step: Array
-    total_steps: int
+    total_steps: Array
     ema: Model
     training: bool
 

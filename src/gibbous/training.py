@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ import numpy as np
 import optax
 import paramax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from gibbous import checkpoint
 from gibbous._types import Key
@@ -32,7 +32,7 @@ from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
 from gibbous.history import History
 from gibbous.method import AbstractMethod, Ctx, Model, Pace, Spec
 from gibbous.progress import progress_bar
-from gibbous.simulation.sources import AbstractSource, Batch
+from gibbous.simulation.sources import AbstractSource, Batch, Stored
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,38 @@ class State(NamedTuple):
     step: Array
 
 
+class _Schedule(NamedTuple):
+    """How fast to learn, as numbers that a compiled chunk is given."""
+
+    total_steps: Array
+    warmup_steps: Array
+    learning_rate: Array
+    weight_decay: Array
+
+    @classmethod
+    def of(cls, config: FitConfig) -> "_Schedule":
+        """That of a resolved configuration."""
+        assert config.steps is not None
+        assert config.warmup is not None
+        warmup = max(1, int(config.warmup * config.steps))
+        rates = np.float32(config.learning_rate), np.float32(config.weight_decay)
+        return cls(*map(jnp.asarray, (np.int32(config.steps), np.int32(warmup), *rates)))
+
+    def rate(self, step: ArrayLike) -> Array:
+        """A linear climb, then a cosine ramp, squared: long enough at small rates for widths to
+        catch up with errors."""
+        share = (step - self.warmup_steps) / jnp.maximum(self.total_steps - self.warmup_steps, 1)
+        fall = (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.clip(share, 0.0, 1.0))) ** 2
+        return self.learning_rate * jnp.minimum(step / self.warmup_steps, 1.0) * fall
+
+
 class _Static(NamedTuple):
     """What is compiled into a chunk."""
 
     method: AbstractMethod
     trained: Any  # the shapes of the leaves of the model that are trained
     frozen: Any  # the other leaves
-    config: FitConfig
-    total_steps: int
+    config: FitConfig  # as far as it is compiled
 
     def model(self, weights: Float[Array | np.ndarray, " weights"]) -> Model:
         """The model with these weights."""
@@ -155,9 +179,10 @@ def train(
     method: AbstractMethod,
     spec: Spec,
     source: AbstractSource,
-    validation: Batch,
+    validation: Stored,
     config: FitConfig,
     key: Key,
+    n_train: int | None,
     fingerprint: str = "",
 ) -> tuple[Model, History]:
     """Train a model; return it with the best weights, and the history.
@@ -169,6 +194,7 @@ def train(
         validation: rows that are never trained on.
         config: a resolved FitConfig.
         key: the randomness of everything.
+        n_train: rows stored to train on; None for fresh ones.
         fingerprint: names the data, so that a checkpoint of other data is refused.
 
     Raises:
@@ -178,8 +204,9 @@ def train(
     clock = checkpoint.Clock(time.perf_counter(), CompileClock())
     key_init, key_run = jax.random.split(key)
     static, state = _begin(method, spec, config, key_init)
+    schedule = _Schedule.of(config)
     shapes = [(v.shape, v.dtype) for v in jax.tree.leaves(spec.pilot)]
-    mark = checkpoint.fingerprint(method, shapes, static.config, fingerprint, key=key)
+    mark = checkpoint.fingerprint(method, shapes, _decisive(config), fingerprint, key=key)
     path = None if config.checkpoint is None else Path(config.checkpoint)
     log = checkpoint.Log()
     if path is not None and path.exists():
@@ -191,13 +218,13 @@ def train(
             checkpoint.save(path, state, clock.stop(log, before), mark)
 
     def chunk(state: State, steps: int) -> tuple[State, Array, Array]:
-        return _chunk(state, jnp.array(steps), static, source, validation, key_run)
+        return _chunk(state, jnp.array(steps), schedule, static, source, validation, key_run)
 
-    state, log = _loop(chunk, state, log, config, static, save)
+    state, log = _loop(chunk, state, log, config, save)
     if path is not None:
         path.unlink(missing_ok=True)
     log = clock.stop(log, before)
-    history = _history(log, state, static, spec, len(validation.z))
+    history = _history(log, state, config, n_train, int(validation.n))
     return static.model(np.asarray(state.best)), history  # NumPy cuts without compiling
 
 
@@ -207,15 +234,20 @@ def _begin(
     # Built under jit: eager building takes seconds, and equal recipes give equal static leaves, so
     # that a second fit of the same shape compiles nothing.
     weights, trained, frozen = _build(method, key, spec)
-    assert config.steps is not None  # resolved
-    # What has no part in the arithmetic must neither recompile it nor change its fingerprint.
-    plain = replace(config, checkpoint=None, progress=True, checkpoint_seconds=1.0)
-    static = _Static(method, trained, frozen, plain, config.steps)
+    # What a chunk is given as a number must not recompile it.
+    open_ = dict.fromkeys(("steps", "learning_rate", "warmup", "weight_decay"))
+    static = _Static(method, trained, frozen, replace(_decisive(config), **open_))
+    optimiser = _optimiser(static.config, _Schedule.of(config))
     state = State(
-        weights, weights, weights, _optimiser(static).init(weights),
+        weights, weights, weights, optimiser.init(weights),
         jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
     )  # fmt: skip
     return static, state
+
+
+def _decisive(config: FitConfig) -> FitConfig:
+    """What of it has a part in the result."""
+    return replace(config, checkpoint=None, progress=True, checkpoint_seconds=1.0)
 
 
 def _loop(
@@ -223,11 +255,11 @@ def _loop(
     state: State,
     log: checkpoint.Log,
     config: FitConfig,
-    static: _Static,
     save: Callable[[State, checkpoint.Log], None],
 ) -> tuple[State, checkpoint.Log]:
     """Chunks until the steps are done or the validation loss is stale."""
-    compiles, total = CompileClock(), static.total_steps
+    assert config.steps is not None  # resolved
+    compiles, total = CompileClock(), config.steps
     length = -(-total // config.checks)
     saved = -np.inf  # the first check writes a checkpoint, whatever its hour
     try:
@@ -258,9 +290,10 @@ def _loop(
 
 
 def _history(
-    log: checkpoint.Log, state: State, static: _Static, spec: Spec, n_validation: int
+    log: checkpoint.Log, state: State, config: FitConfig, n_train: int | None, n_validation: int
 ) -> History:
-    assert static.config.batch_size is not None  # resolved
+    assert config.batch_size is not None  # resolved
+    assert config.steps is not None
     return History(
         steps=tuple(log.steps),
         loss=tuple(log.loss),
@@ -270,10 +303,10 @@ def _history(
         compile_seconds=log.compile_seconds,
         compilations=log.compilations,
         steps_per_second=log.steps[-1] / max(log.busy, 1e-9),
-        stopped="finished" if int(state.step) >= static.total_steps else "early",
-        n_train=spec.n_simulations,
+        stopped="finished" if int(state.step) >= config.steps else "early",
+        n_train=n_train,
         n_validation=n_validation,
-        batch_size=static.config.batch_size,
+        batch_size=config.batch_size,
     )
 
 
@@ -294,21 +327,13 @@ def _build(method: AbstractMethod, key: Key, spec: Spec) -> tuple[Array, Any, An
     return ravel_pytree(tree)[0], jax.eval_shape(lambda: tree), frozen
 
 
-def _optimiser(static: _Static) -> optax.GradientTransformation:
-    config = static.config
-    assert config.learning_rate is not None  # resolved
-    assert config.warmup is not None
-    assert config.weight_decay is not None
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=config.learning_rate,
-        warmup_steps=max(1, int(config.warmup * static.total_steps)),
-        decay_steps=max(2, static.total_steps),
-        exponent=2.0,  # long enough at small rates for widths to catch up with errors
-    )
+def _optimiser(config: FitConfig, schedule: _Schedule) -> optax.GradientTransformation:
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip),
-        optax.adamw(schedule, b2=config.b2, weight_decay=config.weight_decay),
+        optax.scale_by_adam(b2=config.b2),
+        # A number that is traced, which optax types as one that is known.
+        optax.add_decayed_weights(cast(float, schedule.weight_decay)),
+        optax.scale_by_learning_rate(schedule.rate),
     )
     return optax.apply_if_finite(adam, max_consecutive_errors=100)  # one wild batch does no harm
 
@@ -317,23 +342,27 @@ def _optimiser(static: _Static) -> optax.GradientTransformation:
 def _chunk(
     state: State,
     steps: Array,
+    schedule: _Schedule,
     static: _Static,
     source: AbstractSource,
-    validation: Batch,
+    validation: Stored,
     key: Key,
 ) -> tuple[State, Array, Array]:
     """So many steps, then one look at the validation loss of the averaged weights."""
-    method, optimiser = static.method, _optimiser(static)
+    method, optimiser = static.method, _optimiser(static.config, schedule)
 
-    def mean_loss(weights: Array, ema: Array, batch: Batch, key: Key, step: Array, training: bool):
-        ctx = Ctx(key, step, static.total_steps, static.model(ema), training)
-        return jnp.mean(method.loss(static.model(weights), batch, ctx))
+    def losses(weights: Array, ema: Array, batch: Batch, key: Key, step: Array, training: bool):
+        ctx = Ctx(key, step, schedule.total_steps, static.model(ema), training)
+        return method.loss(static.model(weights), batch, ctx)
+
+    def mean_loss(weights: Array, ema: Array, batch: Batch, key: Key, step: Array) -> Array:
+        return jnp.mean(losses(weights, ema, batch, key, step, True))
 
     def one_step(_: Array, carry: tuple) -> tuple:
         weights, ema, opt_state, step, total = carry
         key_batch, key_loss = jax.random.split(jax.random.fold_in(key, step))
         batch = source.batch(key_batch, step)
-        loss, grad = jax.value_and_grad(mean_loss)(weights, ema, batch, key_loss, step, True)
+        loss, grad = jax.value_and_grad(mean_loss)(weights, ema, batch, key_loss, step)
         updates, opt_state = optimiser.update(grad, opt_state, weights)
         weights = optax.apply_updates(weights, updates)
         decay = jnp.minimum(static.config.ema, (1 + step) / (10 + step))
@@ -343,7 +372,9 @@ def _chunk(
     carry = (state.weights, state.ema, state.optimiser, state.step, jnp.zeros(()))
     weights, ema, opt_state, step, total = jax.lax.fori_loop(0, steps, one_step, carry)
     # The same key at every check: differences are then due to the weights.
-    val_loss = mean_loss(ema, ema, validation, key, step, False)
+    each = losses(ema, ema, validation.rows, key, step, False)
+    counts = jnp.arange(len(each)) < validation.n
+    val_loss = jnp.sum(jnp.where(counts, each, 0.0)) / validation.n
     better = val_loss < state.best_loss
     best = jnp.where(better, ema, state.best)
     return (

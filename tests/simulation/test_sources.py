@@ -11,7 +11,7 @@ from scipy import stats
 from gibbous import Prior, Simulations, simulator
 from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
-from gibbous.simulation.sources import Batch, Fresh, Resident, fit_x_scaler, to_batch
+from gibbous.simulation.sources import Batch, Fresh, Resident, Stored, fit_x_scaler, to_batch
 
 ROWS, BATCH, STEPS = 23, 5, 20_000  # 5 does not divide 23
 
@@ -19,7 +19,7 @@ ROWS, BATCH, STEPS = 23, 5, 20_000  # 5 does not divide 23
 @pytest.fixture(scope="module")
 def resident():
     z = jnp.arange(ROWS, dtype=jnp.float32)[:, None]
-    return Resident(Batch(z, 10 * z), BATCH)
+    return Resident(Stored(Batch(z, 10 * z), jnp.array(ROWS)), BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_resident_is_deterministic(resident):
 
 
 def test_a_batch_of_all_rows(resident):
-    batch = Resident(resident.rows, ROWS).batch(jax.random.key(0), jnp.int32(0))
+    batch = Resident(resident.stored, ROWS).batch(jax.random.key(0), jnp.int32(0))
     assert sorted(batch.z[:, 0].tolist()) == list(range(ROWS))
 
 

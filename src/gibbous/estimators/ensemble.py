@@ -121,14 +121,12 @@ def with_steps(density: AbstractDensity, steps: int | None) -> AbstractDensity:
     return density.with_steps(steps)
 
 
-def members(size: int | None, n_simulations: int | None) -> int:
-    """`size`; None makes it 4 below 5,000 simulations, which a single network overfits, else 1."""
-    return size or (4 if n_simulations is not None and n_simulations < 5_000 else 1)
+def members(size: int | None, few: bool) -> int:
+    """`size`; None makes it 4 for few simulations, which a single network overfits, else 1."""
+    return size or (4 if few else 1)
 
 
-def ensemble(
-    member: AbstractEstimator, size: int | None, n_simulations: int | None
-) -> AbstractEstimator:
-    """The recipe of one density, or of an ensemble of `members(size, n_simulations)`."""
-    size = members(size, n_simulations)
+def ensemble(member: AbstractEstimator, size: int | None, few: bool) -> AbstractEstimator:
+    """The recipe of one density, or of an ensemble of `members(size, few)`."""
+    size = members(size, few)
     return member if size == 1 else Ensemble(member, size)

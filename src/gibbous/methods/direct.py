@@ -49,7 +49,7 @@ class AbstractDirectMethod(AbstractMethod):
         key_embedding, key_density = jax.random.split(key)
         recipe = choose_embedding(self.embedding, spec.pilot.x)
         embedding, e = build_embedding(recipe, key_embedding, spec.pilot.x)
-        estimator = ensemble(self.estimator, self.members, spec.n_simulations)
+        estimator = ensemble(self.estimator, self.members, spec.few)
         return DirectPosterior(embedding, estimator.build(key_density, spec.pilot.z, e))
 
     def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:

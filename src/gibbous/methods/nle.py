@@ -86,7 +86,7 @@ class NLE(AbstractMethod):
             estimator = AutoregressiveMixture()
         elif estimator is None:
             estimator, members = MDN(components=4, width=128, depth=3), members or 4
-        return ensemble(estimator, members, spec.n_simulations).build(key, x, z)
+        return ensemble(estimator, members, spec.few).build(key, x, z)
 
     def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """-log q(x | z) of each row, or its mean over some points of it."""

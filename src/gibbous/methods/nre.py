@@ -111,7 +111,7 @@ class NRE(AbstractMethod):
         key_embedding, key_ratio = jax.random.split(key)
         recipe = Identity() if self.iid else choose_embedding(self.embedding, x)
         embedding, e = build_embedding(recipe, key_embedding, x)
-        keys = jax.random.split(key_ratio, members(self.members, spec.n_simulations))
+        keys = jax.random.split(key_ratio, members(self.members, spec.few))
         build = eqx.filter_vmap(lambda k: self.classifier.build(k, z.shape[1], e.shape[1]))
         return RatioModel(embedding=embedding, ratios=build(keys), iid=self.iid)
 

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
 from gibbous._types import Key, Theta
 from gibbous.errors import ShapeError
@@ -45,6 +45,14 @@ class AbstractSource(eqx.Module):
         """The batch for one step; a pure function that is traced into the training loop."""
 
 
+class Stored(NamedTuple):
+    """Rows held in memory, of which the first `n` count: what follows them only keeps the shape
+    that programs were compiled for."""
+
+    rows: Batch
+    n: Int[Array, ""]
+
+
 class Resident(AbstractSource):
     """Rows held in memory.
 
@@ -52,18 +60,18 @@ class Resident(AbstractSource):
     from each: a batch without repeats that costs no permutation of the whole set.
     """
 
-    rows: Batch
+    stored: Stored
     batch_size: int = eqx.field(static=True)
 
     def batch(self, key: Key, step: Array) -> Batch:
         """One row from each stratum; a random rotation lets every row be drawn equally often."""
-        n = self.rows.z.shape[0]
+        n = self.stored.n
         width = n // self.batch_size
         key_row, key_turn = jax.random.split(key)
         within = jax.random.randint(key_row, (self.batch_size,), 0, width)
         turn = jax.random.randint(key_turn, (), 0, n)
         index = (jnp.arange(self.batch_size) * width + within + turn) % n
-        return jax.tree.map(lambda a: a[index], self.rows)
+        return jax.tree.map(lambda a: a[index], self.stored.rows)
 
 
 class Fresh(AbstractSource):
@@ -114,11 +122,21 @@ def check_continuous(x: np.ndarray) -> None:
 
 
 def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer, given: bool) -> Batch:
-    """All rows of `sims` as one batch, for `Resident` or for validation.
+    """All rows of `sims` as one batch.
 
     `given` says whether the network is to learn x given theta, as `Latent.given` explains.
     """
     return _batch(dict(sims.theta), sims.x, latent, x_scaler, given)
+
+
+def store(
+    sims: Simulations, latent: Latent, x_scaler: Standardizer, given: bool, room: int | None
+) -> Stored:
+    """The rows of `sims` for `Resident` or for validation, repeated until there are `room` of them
+    (None: as they are), so that sets of any size up to that share their programs."""
+    n = len(sims)
+    padded = sims if room is None else sims.rows(np.arange(room) % n)
+    return Stored(to_batch(padded, latent, x_scaler, given), jnp.array(n))
 
 
 @eqx.filter_jit
