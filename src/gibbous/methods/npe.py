@@ -38,4 +38,5 @@ class NPE(AbstractDirectMethod):
         """Slow at first: where the regression that the density begins at is nearly right, training
         then comes by better ones before it overfits. A network of many parameters and few
         simulations is held back; both by measurement (docs/recipe.md)."""
-        return Pace(warmup=0.3, weight_decay=float(np.clip(10 * dim**2 / n_train, 1e-4, 1.0)))
+        decay = float(np.clip(10 * dim**2 / n_train, 1e-4, 1.0))
+        return Pace(35, 1_000, learning_rate=1e-2, warmup=0.3, weight_decay=decay)
