@@ -30,11 +30,12 @@ from gibbous.estimators import (
 from gibbous.fit import fit
 from gibbous.history import History
 from gibbous.load import load
-from gibbous.methods import CMPE, FMPE, METHODS, NLE, NPE, NRE
+from gibbous.methods import CMPE, CORRECTIONS, FMPE, METHODS, NLE, NPE, NRE, Atomic, Truncated
 from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
+from gibbous.rounds import Rounds, RoundsConfig, fit_rounds
 from gibbous.samplers import NUTS, SAMPLERS, SMC, NestedSlice
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
@@ -45,6 +46,7 @@ __version__ = _version("gibbous")
 
 __all__ = [
     "CMPE",
+    "CORRECTIONS",
     "EMBEDDINGS",
     "ESTIMATORS",
     "FMPE",
@@ -57,6 +59,7 @@ __all__ = [
     "NUTS",
     "SAMPLERS",
     "SMC",
+    "Atomic",
     "AutoregressiveMixture",
     "AutoregressiveSpline",
     "Classifier",
@@ -75,12 +78,16 @@ __all__ = [
     "Prior",
     "RealNVP",
     "Report",
+    "Rounds",
+    "RoundsConfig",
     "Simulations",
     "Simulator",
     "TrainingInterrupted",
+    "Truncated",
     "check",
     "diagnostics",
     "fit",
+    "fit_rounds",
     "load",
     "plots",
     "simulate",

@@ -110,7 +110,7 @@ def _skeleton(
     latent = Latent(prior, names, empty)
 
     def model(method: AbstractMethod, pilot: Batch) -> Any:
-        return method.init(jax.random.key(0), Spec(pilot, header["few"]))
+        return method.init(jax.random.key(0), Spec(pilot, header["few"], latent))
 
     # Nothing is computed: the arrays of the file will take the place of the weights.
     shapes = (header["z_dim"],), event_shape

@@ -66,6 +66,12 @@ def fit(
     """
     if not isinstance(method, AbstractMethod):
         raise ConfigError(f"expected a method such as gb.NPE(), got {method!r}")
+    if isinstance(data, Simulations) and data.round.any() and not method.any_proposal:
+        raise ConfigError(
+            "some of these simulations are of rounds that did not draw from the prior, which "
+            f"gb.{type(method).__name__}() would take them for: leave out those with a round above "
+            "0, or use gb.NLE, gb.NRE or gb.Atomic(gb.NPE())"
+        )
     key_data, key_train = jax.random.split(as_key(seed))
     if isinstance(data, Simulations):
         ready = from_simulations(method, prior, data, parameters, config, key_data)
@@ -91,7 +97,7 @@ class Ready(NamedTuple):
 def learn(method: AbstractMethod, ready: Ready, key: Key) -> Posterior:
     """Train, and put the posterior together."""
     n_train = ready.n_train
-    spec = Spec(ready.pilot, n_train is not None and n_train < FEW)
+    spec = Spec(ready.pilot, n_train is not None and n_train < FEW, ready.latent)
     model, history = train(
         method,
         spec,

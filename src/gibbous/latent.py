@@ -198,6 +198,11 @@ class Latent(eqx.Module):
         theta, log_det = self.decode(z)
         return log_density(self.prior, self.names, theta) + log_det
 
+    def log_density(self, theta: Theta) -> Float[np.ndarray, " n"]:
+        """Log density of the prior in the user's parameters, -inf outside of its support."""
+        rows = {name: jnp.asarray(theta[name]) for name in self.names}
+        return np.asarray(log_density(self.prior, self.names, rows))
+
     def draw_prior(self, key: Array, n: int) -> Float[Array, "n dim"]:
         """n draws of z from the prior."""
         return self.encode(self.prior.sample(key, n))

@@ -5,13 +5,13 @@ from pathlib import Path
 from gibbous.artefact import load_posterior
 from gibbous.estimators import ESTIMATORS, Classifier
 from gibbous.method import AbstractMethod
-from gibbous.methods import METHODS
+from gibbous.methods import CORRECTIONS, METHODS
 from gibbous.nets import EMBEDDINGS
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
 from gibbous.samplers import SAMPLERS
 
-_REGISTRY = METHODS | EMBEDDINGS | ESTIMATORS | SAMPLERS | {"Classifier": Classifier}
+_REGISTRY = METHODS | CORRECTIONS | EMBEDDINGS | ESTIMATORS | SAMPLERS | {"Classifier": Classifier}
 
 
 def load(

@@ -30,11 +30,13 @@ class Spec(NamedTuple):
     """What a method may know of a problem when it builds its networks.
 
     pilot: some rows to begin from (shapes are theirs, and networks may standardise on them); few:
-    there are so few simulations to train on (`FEW`) that a single network overfits them.
+    there are so few simulations to train on (`FEW`) that a single network overfits them; latent:
+    the space of z, with the prior in it.
     """
 
     pilot: Batch
     few: bool
+    latent: Latent
 
 
 class Ctx(NamedTuple):
@@ -86,6 +88,11 @@ class AbstractMethod(AbstractRecipe):
     @abstractmethod
     def learns_data(self) -> bool:
         """It learns a density of the data, which must then be continuous."""
+
+    @property
+    @abstractmethod
+    def any_proposal(self) -> bool:
+        """It is right wherever its parameters were drawn from, and not from the prior only."""
 
     @abstractmethod
     def pace(self, dim: int, n_train: int) -> Pace:

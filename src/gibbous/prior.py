@@ -114,6 +114,17 @@ class Prior:
         drawn = _sample(self, jax.random.split(key, n))
         return {name: drawn[name] for name in self.names}  # jit gives a dict back sorted
 
+    def complete(self, seed: Seed, theta: Theta) -> dict[str, Array]:
+        """Draw the parameters that `theta` lacks, given those that it has: arrays [n, *shape].
+
+        It is a draw of the prior given `theta` only if what `theta` has does not depend on what it
+        lacks.
+        """
+        n = len(next(iter(theta.values())))  # pyright: ignore[reportArgumentType]
+        given = {name: jnp.asarray(v) for name, v in theta.items()}
+        drawn = _sample(self, jax.random.split(as_key(seed), n), given)
+        return {name: drawn[name] for name in self.names}
+
     def log_prob(self, theta: Theta | Array | np.ndarray) -> Float[Array, "*batch"]:
         """Log density in the user's parameters; -inf outside the support.
 
@@ -238,14 +249,17 @@ class Prior:
 
 
 @eqx.filter_jit
-def _sample(prior: Prior, keys: Array) -> dict[str, Array]:
-    def one(key: Key) -> dict[str, Array]:
+def _sample(prior: Prior, keys: Array, given: dict[str, Array] | None = None) -> dict[str, Array]:
+    def one(key: Key, given: dict[str, Array]) -> dict[str, Array]:
         theta: dict[str, Any] = {}
         for i, name in enumerate(prior.names):
-            theta[name] = prior.distribution(name, theta).sample(jax.random.fold_in(key, i))
+            if name in given:
+                theta[name] = given[name]
+            else:
+                theta[name] = prior.distribution(name, theta).sample(jax.random.fold_in(key, i))
         return {n: jnp.asarray(theta[n]) for n in prior.names}
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(keys, given or {})
 
 
 @eqx.filter_jit

@@ -102,7 +102,7 @@ def test_the_loss_of_a_set_is_the_mean_over_its_points():
     x = jnp.asarray(RNG.normal(size=(5, 4, 1)), jnp.float32)
     batch = Batch(jnp.asarray(RNG.normal(size=(5, 2)), jnp.float32), x)
     method = gb.NLE(iid=True, points=4, **SMALL)
-    model = method.init(jax.random.key(0), Spec(batch, True))
+    model = method.init(jax.random.key(0), Spec(batch, True, None))
     ctx = Ctx(jax.random.key(1), jnp.zeros((), int), 10, model, True)
     got = jax.jit(lambda b: method.loss(model, b, ctx))(batch)
     each = jax.jit(jax.vmap(jax.vmap(model.log_prob, (0, None))))(batch.x, batch.z)

@@ -77,7 +77,7 @@ CLASSIFIER = gb.Classifier(width=8, depth=1)
 
 
 def _loss(method, batch):
-    model = method.init(jax.random.key(0), Spec(batch, True))
+    model = method.init(jax.random.key(0), Spec(batch, True, None))
     ctx = Ctx(jax.random.key(1), jnp.zeros((), int), 10, model, True)
     return model, np.asarray(jax.jit(lambda b: method.loss(model, b, ctx))(batch))
 
@@ -146,7 +146,7 @@ def test_options_out_of_range_are_refused(options, match, unchecked):
 
 def test_iid_takes_no_vectors():
     with pytest.raises(ShapeError, match=r"sets of points \[n, d\], got shape \(2,\)"):
-        gb.NRE(iid=True).init(jax.random.key(0), Spec(VECTORS, True))
+        gb.NRE(iid=True).init(jax.random.key(0), Spec(VECTORS, True, None))
 
 
 # --- the posterior --------------------------------------------------------------------------------

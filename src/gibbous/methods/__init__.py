@@ -1,11 +1,16 @@
-"""The methods, one page each. A new one is a file here and a line in `METHODS`."""
+"""The methods, one page each. A new one is a file here and a line in `METHODS`.
+
+`CORRECTIONS` wrap methods so that sequential rounds stay right: see `rounds.py`.
+"""
 
 from gibbous.method import AbstractMethod
+from gibbous.methods.atomic import Atomic
 from gibbous.methods.cmpe import CMPE
 from gibbous.methods.fmpe import FMPE
 from gibbous.methods.nle import NLE
 from gibbous.methods.npe import NPE
 from gibbous.methods.nre import NRE
+from gibbous.methods.truncated import Truncated
 
 METHODS: dict[str, type[AbstractMethod]] = {
     "NPE": NPE,
@@ -15,4 +20,6 @@ METHODS: dict[str, type[AbstractMethod]] = {
     "CMPE": CMPE,
 }
 
-__all__ = ["CMPE", "FMPE", "METHODS", "NLE", "NPE", "NRE"]
+CORRECTIONS: dict[str, type[AbstractMethod]] = {"Truncated": Truncated, "Atomic": Atomic}
+
+__all__ = ["CMPE", "CORRECTIONS", "FMPE", "METHODS", "NLE", "NPE", "NRE", "Atomic", "Truncated"]

@@ -40,6 +40,11 @@ class AbstractDirectMethod(AbstractMethod):
         """No."""
         return False
 
+    @property
+    def any_proposal(self) -> bool:
+        """No: what is learnt is the posterior under the distribution that was simulated from."""
+        return False
+
     def init(self, key: Key, spec: Spec) -> DirectPosterior:
         """Make the networks.
 

@@ -62,6 +62,11 @@ class NLE(AbstractMethod):
         """Yes."""
         return True
 
+    @property
+    def any_proposal(self) -> bool:
+        """Yes: what is learnt of x given theta does not depend on where theta came from."""
+        return True
+
     def pace(self, dim: int, n_train: int) -> Pace:
         """The common one."""
         return Pace()

@@ -81,6 +81,11 @@ class NRE(AbstractMethod):
         """No."""
         return False
 
+    @property
+    def any_proposal(self) -> bool:
+        """Yes: what is learnt of x given theta does not depend on where theta came from."""
+        return True
+
     def pace(self, dim: int, n_train: int) -> Pace:
         """The common one."""
         return Pace()

@@ -8,7 +8,7 @@ import numpy as np
 from gibbous.errors import ObservationError, ObservationWarning, ShapeError
 from gibbous.scaling import Standardizer
 
-_FAR = 0.25  # an observation this far outside the training range, in units of it, gets a warning
+FAR = 0.25  # an observation this far outside the training range, in units of it, gets a warning
 
 
 class Observations(NamedTuple):
@@ -53,7 +53,7 @@ def parse(x: Any, event_shape: tuple[int | None, ...], scaler: Standardizer) -> 
             "was trained on complete datasets: remove or impute them"
         )
     excess = scaler.excess(x)
-    if excess > _FAR and not batched:
+    if excess > FAR and not batched:
         warnings.warn(
             f"the observation lies {excess:.1f} times the whole training range outside of it; "
             "networks extrapolate badly, so do not trust this posterior. Compare the "

@@ -36,6 +36,7 @@ from gibbous.posteriors.direct import DirectPosterior
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.mcmc import MCMCPosterior
 from gibbous.posteriors.observations import Observations
+from gibbous.posteriors.refined import Refined, refined
 from gibbous.prior import Prior
 from gibbous.progress import progress_bar
 from gibbous.recipe import describe
@@ -175,6 +176,49 @@ class Posterior:
         if not self._learnt(normalised=False):
             raise ConfigError("no likelihood ratio was learnt: only gb.NRE gives one")
         return self._evaluate(theta, x, "likelihood")
+
+    def refine(
+        self,
+        x: Any,
+        log_likelihood: Any,
+        *,
+        n: int = 4_000,
+        proposals: int | None = None,
+        seed: Seed,
+    ) -> Refined:
+        """Weigh draws by a likelihood, known or learnt, and draw again by the weights.
+
+        Args:
+            x: one observation.
+            log_likelihood: from parameters by name, [m, *shape] each, to log likelihoods [m] in
+                nats; or a posterior of gb.NLE or gb.NRE with the same parameters.
+            n: draws to return, chosen among so many `proposals` (None: 4 n).
+            seed: an int or a JAX key.
+
+        Raises:
+            ConfigError: if this posterior has no density (gb.CMPE), or on numbers out of range.
+            ShapeError: on a batch of observations, or likelihoods that are not one a draw.
+            ObservationError: if no draw has a finite likelihood.
+
+        Warns:
+            SamplingWarning: if k-hat is above 0.7: weights cannot repair this posterior.
+        """
+        m = 4 * n if proposals is None else proposals
+        if n < 1 or m < 100 or not self.approximation.tractable:
+            raise ConfigError(f"expected a density, and 100 draws to weigh: got {n=}, {m=}, {self}")
+        key_draws, key_choice = jax.random.split(stream(seed, "refine"))
+        theta = dict((draws := self.sample(x, m, seed=key_draws)).values)
+        if isinstance(log_likelihood, Posterior):
+            value = log_likelihood._evaluate(theta, x, "likelihood")
+        else:
+            value = np.asarray(log_likelihood(theta), np.float64)
+        if value.shape != (m,) or draws.n_batch:
+            raise ShapeError(f"expected one x and {m} log likelihoods, got shape {value.shape}")
+        log_w = value + self.latent.log_density(theta) - self.log_prob(theta, x)
+        out = refined(key_choice, draws, log_w, n, self.approximation.direct)
+        if out.complaint:
+            warnings.warn(out.complaint, SamplingWarning, stacklevel=2)
+        return out
 
     # --- the same network, otherwise used ---------------------------------------------------------
 

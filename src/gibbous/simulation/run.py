@@ -72,30 +72,38 @@ def simulate_at(
     seed: Seed,
     workers: int | None = None,
     progress: bool = True,
+    start: int = 0,
+    done: Callable[[Rows], None] | None = None,
 ) -> Simulations:
-    """Simulate a dataset for each row of `theta`, a dict of arrays [N, *shape]; else `simulate`."""
+    """Simulate a dataset for each row of `theta`, a dict of arrays [N, *shape]; else `simulate`.
+
+    Row i takes its randomness from the seed and `start` + i, so that a run that was cut short can
+    go on; `done` is given the rows of each chunk as it is finished.
+    """
     simulator, key = simulator_of(simulator), as_key(seed)
     n = len(next(iter(theta.values())))
     if simulator.backend == "jax":
-        chunks = _jax_chunks(simulator, key, theta, n)
+        chunks = _jax_chunks(simulator, key, theta, n, start)
     else:
-        chunks = _python_chunks(simulator, key, theta, n, workers)
+        chunks = _python_chunks(simulator, key, theta, n, start, workers)
     parts: list[Rows] = []
     first_error: str | None = None
-    done = failed = 0
+    finished = failed = 0
     with progress_bar("simulating", n, unit="datasets", show=progress) as advance:
         for rows, error in chunks:
             parts.append(rows)
             first_error = first_error or error
-            done += len(rows)
+            finished += len(rows)
             failed += sum(x is None or not np.isfinite(x).all() for x in rows)
-            if failed == done and (done >= _FIRST or done == n):
+            if failed == finished and (finished >= _FIRST or finished == n):
                 raise SimulationError(
-                    f"each of the first {done} simulations failed; the first said: "
+                    f"each of the first {finished} simulations failed; the first said: "
                     f"{first_error or 'it returned NaN or inf'}"
                 )
-            advance(done, f"{failed} failed" if failed else "")
-    x, first_error = _stack(parts, first_error)
+            if done is not None:
+                done(rows)
+            advance(finished, f"{failed} failed" if failed else "")
+    x, first_error = stack(parts, first_error)
     sims = Simulations({k: np.asarray(v) for k, v in theta.items()}, x, first_error)
     if sims.n_failed:
         warnings.warn(
@@ -132,7 +140,7 @@ def check_jax(simulator: Simulator, theta: Mapping[str, Any]) -> jax.ShapeDtypeS
 
 
 def _jax_chunks(
-    simulator: Simulator, key: Key, theta: Mapping[str, Any], n: int
+    simulator: Simulator, key: Key, theta: Mapping[str, Any], n: int, first: int
 ) -> Iterator[tuple[Rows, str | None]]:
     out = check_jax(simulator, {k: v[0] for k, v in theta.items()})
     bytes_each = max(1, int(np.prod(out.shape)) * 4)
@@ -141,7 +149,7 @@ def _jax_chunks(
     for start in range(0, n, size):
         index = jnp.arange(start, start + size)
         rows = {k: jnp.asarray(v)[jnp.minimum(index, n - 1)] for k, v in theta.items()}
-        x = np.asarray(run_jax(simulator, key, index, rows), np.float32)
+        x = np.asarray(run_jax(simulator, key, first + index, rows), np.float32)
         yield x[: n - start], None
 
 
@@ -156,13 +164,23 @@ def run_jax(simulator: Simulator, key: Key, index: Any, theta: dict[str, Any]) -
 
 
 def _python_chunks(
-    simulator: Simulator, key: Key, theta: Mapping[str, Any], n: int, workers: int | None
+    simulator: Simulator,
+    key: Key,
+    theta: Mapping[str, Any],
+    n: int,
+    first_row: int,
+    workers: int | None,
 ) -> Iterator[tuple[Rows, str | None]]:
     entropy = [int(i) for i in np.asarray(jax.random.key_data(key))]
     rows = {k: np.asarray(v) for k, v in theta.items()}
 
     def job(start: int, stop: int) -> tuple[Any, ...]:
-        return simulator.function, entropy, start, {k: v[start:stop] for k, v in rows.items()}
+        return (
+            simulator.function,
+            entropy,
+            first_row + start,
+            {k: v[start:stop] for k, v in rows.items()},
+        )
 
     began = time.perf_counter()
     first = min(_FIRST, n) if workers is None or workers == 1 else 0
@@ -197,7 +215,7 @@ def _run_rows(
     return outputs, first_error
 
 
-def _stack(parts: list[Rows], first_error: str | None) -> tuple[np.ndarray, str | None]:
+def stack(parts: list[Rows], first_error: str | None) -> tuple[np.ndarray, str | None]:
     """All rows in one array; a row that raised, or has another shape than the first, is NaN."""
     rows = [x for part in parts for x in part]
     shape = next(x.shape for x in rows if x is not None)

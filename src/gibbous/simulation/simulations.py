@@ -18,6 +18,8 @@ class Simulations:
         theta: one array [N, *shape] per parameter.
         x: the datasets, [N, *event_shape].
         first_error: what the first row that raised said, if any did.
+        round: which round each row came from, [N]; those of round 0 were drawn from the prior, as
+            all are if this is left out.
 
     Rows that hold NaN or inf are kept here, and left out of training: `valid` marks the others.
 
@@ -28,12 +30,16 @@ class Simulations:
     theta: Mapping[str, np.ndarray]
     x: np.ndarray
     first_error: str | None = field(default=None, repr=False)
+    round: np.ndarray = field(default=None, repr=False)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self):
         theta = {name: np.asarray(value, np.float32) for name, value in self.theta.items()}
         object.__setattr__(self, "theta", theta)
         object.__setattr__(self, "x", np.asarray(self.x, np.float32))
-        rows = {"x": self.x.shape[:1], **{n: v.shape[:1] for n, v in theta.items()}}
+        first = np.zeros(len(self.x)) if self.round is None else self.round
+        object.__setattr__(self, "round", np.asarray(first, np.int32))
+        rows = {"x": self.x.shape[:1], "round": self.round.shape[:1]}
+        rows |= {n: v.shape[:1] for n, v in theta.items()}
         if len(set(rows.values())) != 1 or self.x.ndim == 0:
             raise ShapeError(f"expected as many rows of x as of every parameter, got {rows}")
         if self.x.ndim == 1:
@@ -63,7 +69,26 @@ class Simulations:
 
     def rows(self, index: np.ndarray) -> "Simulations":
         """The rows chosen by an integer or boolean index."""
-        return Simulations({n: v[index] for n, v in self.theta.items()}, self.x[index])
+        theta = {n: v[index] for n, v in self.theta.items()}
+        return Simulations(theta, self.x[index], self.first_error, self.round[index])
+
+    def append(self, other: "Simulations") -> "Simulations":
+        """These rows, then those of `other`.
+
+        Raises:
+            ShapeError: if parameters or shapes differ.
+        """
+        shapes = [
+            {n: v.shape[1:] for n, v in {**s.theta, " x": s.x}.items()} for s in (self, other)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ShapeError(f"expected simulations of the shapes {shapes[0]}, got {shapes[1]}")
+        return Simulations(
+            {n: np.concatenate([v, other.theta[n]]) for n, v in self.theta.items()},
+            np.concatenate([self.x, other.x]),
+            self.first_error or other.first_error,
+            np.concatenate([self.round, other.round]),
+        )
 
     def usable(self) -> "Simulations":
         """The valid rows.
@@ -78,15 +103,16 @@ class Simulations:
             )
         return self if self.valid.all() else self.rows(self.valid)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write to one file (safetensors).
 
         Raises:
-            OutputExistsError: if the file is there already.
+            OutputExistsError: if the file is there already and `overwrite` is not set.
         """
-        if Path(path).exists():
-            raise OutputExistsError(f"{path} exists; choose another name or remove it")
-        arrays = {f"theta.{n}": np.asarray(v) for n, v in self.theta.items()} | {"x": self.x}
+        if Path(path).exists() and not overwrite:
+            raise OutputExistsError(f"{path} exists; choose another name or pass overwrite=True")
+        arrays = {f"theta.{n}": np.asarray(v) for n, v in self.theta.items()}
+        arrays |= {"x": self.x, "round": self.round}
         header = {
             "kind": "simulations",
             "names": list(self.theta),
@@ -103,4 +129,4 @@ class Simulations:
         """
         arrays, header = tensors.read(path, "simulations")
         theta = {name: arrays[f"theta.{name}"] for name in header["names"]}
-        return cls(theta, arrays["x"], header["first_error"])
+        return cls(theta, arrays["x"], header["first_error"], arrays["round"])

@@ -29,12 +29,14 @@ class Batch(NamedTuple):
 
     z: [B, dim], unconstrained and standardised parameters, or, where the network is to learn x
     given them, what it sees of them (`Latent.given`); x: [B, *event_shape], standardised datasets;
-    mask: [B, n] for padded sets, 1 where a point counts, or None where all do.
+    mask: [B, n] for padded sets, 1 where a point counts, or None where all do; round: [B], that
+    each row came from, or None where all are draws of the prior.
     """
 
     z: Array
     x: Array
     mask: Array | None = None
+    round: Array | None = None
 
 
 class AbstractSource(eqx.Module):
@@ -126,7 +128,8 @@ def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer, given: b
 
     `given` says whether the network is to learn x given theta, as `Latent.given` explains.
     """
-    return _batch(dict(sims.theta), sims.x, latent, x_scaler, given)
+    batch = _batch(dict(sims.theta), sims.x, latent, x_scaler, given)
+    return batch._replace(round=jnp.asarray(sims.round))
 
 
 def store(
