@@ -42,6 +42,7 @@ from gibbous.scaling import Standardizer
 
 _FAR = 80.0  # exp(80) is finite in float32; beyond it a bounded support is reached anyway
 _MAX_COMBINATIONS = 256
+_ROWS = 2**12  # mapped at a time: one program for any number
 _DRAWS = 2**14  # of a new prior, to see where it reaches
 _FEW = 0.01  # share of it that may lie outside of the simulations without a warning
 
@@ -86,8 +87,11 @@ class Latent(eqx.Module):
         _check_parents(prior, names, density)
         latent = cls(prior, names, Standardizer.empty((0,)))
         if latent.continuous:
-            values, _ = prior.parse({n: theta[n] for n in names}, names)
-            u = _unconstrain(prior, latent.continuous, values)
+            values, (n,) = prior.parse({n: theta[n] for n in names}, names)
+            rows = [np.arange(i, i + _ROWS).clip(max=n - 1) for i in range(0, n, _ROWS)]
+            parts = [{k: v[row] for k, v in values.items()} for row in rows]
+            us = [np.asarray(_unconstrain(prior, latent.continuous, part)) for part in parts]
+            u = np.concatenate(us)[:n]
             latent = cls(prior, names, Standardizer.fit(u))
         return latent
 

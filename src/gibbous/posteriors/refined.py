@@ -10,6 +10,7 @@ converge at a useful rate, above it q is too narrow somewhere, and no number of 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -76,9 +77,9 @@ def smoothed(log_w: Float[np.ndarray, " m"]) -> tuple[Float[np.ndarray, " m"], f
 
     some = np.isfinite(log_w)
     # It takes the logs negated, as those of likelihoods that are left out.
-    both = array_stats.psislw(-np.where(some, log_w, log_w[some].min() - 700.0))
-    smooth, khat = map(np.asarray, both)
-    return np.where(some, np.exp(smooth - logsumexp(smooth)), 0.0), float(khat)
+    both: Any = array_stats.psislw(-np.where(some, log_w, log_w[some].min() - 700.0))
+    smooth, khat = np.asarray(both[0]), float(both[1])
+    return np.where(some, np.exp(smooth - logsumexp(smooth)), 0.0), khat
 
 
 def resample(key: Key, weight: Float[np.ndarray, " m"], n: int) -> Int[np.ndarray, " n"]:

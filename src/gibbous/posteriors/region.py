@@ -51,7 +51,7 @@ class Region:
     core: Core
     x: np.ndarray
     mask: np.ndarray | None
-    threshold: float
+    threshold: np.float32
     pool: Float[np.ndarray, "m dim"]
 
     @classmethod
@@ -76,38 +76,39 @@ class Region:
         core = Core(posterior.approximation, posterior.latent, posterior.x_scaler)
         mask = None if observed.mask is None else observed.mask[0]
         pool = np.asarray(posterior.latent.encode(dict(draws.values)))
-        anywhere = cls(core, observed.x[0], mask, -np.inf, pool)
-        ratio = anywhere._log_ratio(pool[len(pool) // 2 :])
-        threshold = float(np.quantile(ratio[np.isfinite(ratio)], epsilon, method="lower"))
-        return cls(core, observed.x[0], mask, threshold, pool)
+        anywhere = cls(core, observed.x[0], mask, np.float32(-np.inf), pool)
+        ratio = anywhere._log_ratio({k: v[len(pool) // 2 :] for k, v in draws.values.items()})
+        threshold = np.quantile(ratio[np.isfinite(ratio)], epsilon, method="lower")
+        return cls(core, observed.x[0], mask, np.float32(threshold), pool)
 
     def inside(self, theta: Theta) -> np.ndarray:
         """Which rows of theta lie in the region: bool [n]."""
-        return self._log_ratio(np.asarray(self.core.latent.encode(theta))) >= self.threshold
+        return self._log_ratio(theta) >= self.threshold
 
     def sample(self, key: Key, n: int) -> dict[str, np.ndarray]:
         """n draws of the inferred parameters from the prior, inside the region."""
-        z = _sample(self.core, key, self.x, self.mask, self.threshold, self.pool, n)
-        theta, _ = self.core.latent.decode(z)
+        theta = _sample(self.core, key, self.x, self.mask, self.threshold, self.pool, n)
         return {name: np.asarray(v)[:n] for name, v in theta.items()}
 
-    def _log_ratio(self, z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, " n"]:
-        starts = range(0, len(z), _BLOCK)
-        row = [np.minimum(np.arange(start, start + _BLOCK), len(z) - 1) for start in starts]
-        parts = [_ratios(self.core, z[i], self.x, self.mask, self.pool) for i in row]
-        return np.concatenate([np.asarray(p) for p in parts])[: len(z)]
+    def _log_ratio(self, theta: Theta) -> Float[np.ndarray, " n"]:
+        rows = {name: np.asarray(theta[name]) for name in self.core.latent.names}
+        n = len(next(iter(rows.values())))
+        index = [np.arange(i, i + _BLOCK).clip(max=n - 1) for i in range(0, n, _BLOCK)]
+        blocks = [{name: v[i] for name, v in rows.items()} for i in index]
+        parts = [_ratios(self.core, block, self.x, self.mask, self.pool) for block in blocks]
+        return np.concatenate([np.asarray(p) for p in parts])[:n]
 
 
 @eqx.filter_jit
-def _ratios(core: Core, z: Any, x: Any, mask: Any, pool: Any) -> Float[Array, " n"]:
-    y = core.x_scaler.forward(jnp.asarray(x))
-    return jax.vmap(lambda one: log_ratio(core, one, y, mask, jnp.asarray(pool)))(jnp.asarray(z))
+def _ratios(core: Core, theta: Any, x: Any, mask: Any, pool: Any) -> Float[Array, " n"]:
+    y, z = core.x_scaler.forward(jnp.asarray(x)), core.latent.encode(theta)
+    return jax.vmap(lambda one: log_ratio(core, one, y, mask, jnp.asarray(pool)))(z)
 
 
 @eqx.filter_jit
 def _sample(
     core: Core, key: Key, x: Any, mask: Any, threshold: Any, pool: Any, n: int
-) -> Float[Array, "m dim"]:
+) -> dict[str, Array]:
     y, pool = core.x_scaler.forward(jnp.asarray(x)), jnp.asarray(pool)
     inside = jax.vmap(lambda z: log_ratio(core, z, y, mask, pool))(pool) >= threshold
 
@@ -121,7 +122,7 @@ def _sample(
 
     target = Target(lambda z: jnp.zeros(()), start, densities, (1,))
     trace = SMC().sample(key, target, n)
-    return trace.z.reshape(-1, trace.z.shape[-1])
+    return core.latent.decode(trace.z.reshape(-1, trace.z.shape[-1]))[0]
 
 
 def log_ratio(core: Core, z: Array, x: Array, mask: Any, pool: Array) -> Float[Array, ""]:
