@@ -3,15 +3,18 @@
     python -m benchmarks run --task two_moons --method npe --budget 1000 --peer sbi \
         --references FOLDER
     python -m benchmarks table
+    python -m benchmarks rounds --task two_moons --budget 1000 10000 --references FOLDER
     python -m benchmarks floor
     python -m benchmarks guard
 
 `run` adds a JSON line a job to the file of results; `table` writes RESULTS.md and its figures.
+`rounds` does the same for sequential rounds, an observation a line, and prints them.
 `floor` prints what a step of training takes, over the least that its arithmetic could take;
 `guard` fails if that, or the accuracy of two tasks, is worse than it was.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -22,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     import gibbous as gb
     from benchmarks.environments import PEERS
+    from benchmarks.sequential import METHODS, PUBLISHED
 
     top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(dest="command", required=True)
@@ -43,6 +47,15 @@ def parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="write RESULTS.md")
     table.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     table.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    rounds = commands.add_parser("rounds", help="run sequential rounds")
+    rounds.add_argument("--task", choices=[*PUBLISHED, "double_moon"], required=True, **some)
+    rounds.add_argument("--method", choices=list(METHODS), default=["TNPE"], **some)
+    rounds.add_argument("--budget", type=int, nargs="+", default=[1_000, 10_000])
+    rounds.add_argument("--rounds", type=int, default=10)
+    rounds.add_argument("--observations", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    rounds.add_argument("--seed", type=int, default=0)
+    rounds.add_argument("--references", type=Path, help="folder with TASK.npz")
+    rounds.add_argument("--out", type=Path, default=HERE / "rounds.jsonl")
     floor = commands.add_parser("floor", help="time steps of training against their arithmetic")
     floor.add_argument("--repeats", type=int, default=5)
     floor.add_argument("--steps", type=int, default=2_000, help="of each fit")
@@ -57,6 +70,17 @@ def main() -> int:
         from benchmarks.table import write
 
         write(args.results, args.out)
+        return 0
+    if args.command == "rounds":
+        from benchmarks.run import stamp
+        from benchmarks.sequential import cases, measure
+        from benchmarks.sequential import summary as of_rounds
+
+        for case in cases(args):
+            line = stamp() | measure(case, args.references)
+            with args.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(of_rounds(line), flush=True)
         return 0
     if args.command == "floor":
         from benchmarks.floor import CASES, HEADINGS, measure, row

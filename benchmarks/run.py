@@ -61,14 +61,14 @@ class Plan:
 def run(plan: Plan, out: Path, finished) -> bool:
     """Run all jobs, each adding a line to `out`; tell `finished(line)`. True if none failed."""
     interpreters = {who: interpreter(who) for who in ["gibbous", *plan.peers]}
-    common = {"run": _now(), "machine": machine(), "commit": commit()}
+    common = stamp()
     failed, known = False, (None, None)
     for task, budget, method, seed, who in plan.jobs():
         if known[0] != (task, budget, seed):
             known = (task, budget, seed), data(plan, gb.tasks.TASKS[task](), budget, seed)
         arrays, reference = known[1]
         job = {"task": task, "method": method, "budget": budget, "seed": seed, "who": who}
-        line = {"date": _now(), **common, **job, "observations": plan.observations}
+        line = {**common, "date": _now(), **job, "observations": plan.observations}
         try:
             answer, draws = work(job, arrays, plan.n_draws, interpreters[who])
             line |= answer | score(answer, draws, reference, plan.c2st)
@@ -147,6 +147,11 @@ def effective_size(draws: np.ndarray, chains: int) -> float:
     length = len(draws) // chains
     values = draws[: chains * length].reshape(chains, length, -1).astype(float)
     return float(np.min(array_stats.ess(values, chain_axis=0, draw_axis=1)))
+
+
+def stamp() -> dict:
+    """When, where and of which version."""
+    return {"date": _now(), "run": _now(), "machine": machine(), "commit": commit()}
 
 
 def machine() -> dict:

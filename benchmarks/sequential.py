@@ -1,0 +1,126 @@
+"""Rounds beside reference posteriors: accuracy by round, and what each round takes.
+
+    python -m benchmarks rounds --task two_moons slcp --budget 1000 10000 --references FOLDER
+    python -m benchmarks rounds --task double_moon --rounds 5 --budget 20000
+
+One line an observation: C2ST and MMD of 10,000 draws to the reference draws after the last round,
+C2ST by round, seconds and compilations by round. The double moon, whose observations are fresh,
+adds the log density of the true parameters by round, beside that of the exact posterior.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gibbous as gb
+from benchmarks.references import columns, references
+from gibbous.compilation import CompileClock
+
+# The lowest sequential C2ST at 1,000 and 10,000 simulations in 10 rounds, over all methods
+# (Lueckmann et al. 2021, arXiv 2101.04653).
+PUBLISHED = {
+    "two_moons": (0.607, 0.518),
+    "slcp": (0.921, 0.713),
+    "gaussian_linear": (0.628, 0.536),
+    "bernoulli_glm": (0.634, 0.553),
+    "sir": (0.575, 0.507),
+}
+METHODS = {
+    "TNPE": gb.Truncated(gb.NPE()),
+    "TNLE": gb.Truncated(gb.NLE()),
+    "TNRE": gb.Truncated(gb.NRE()),
+    "ANPE": gb.Atomic(gb.NPE()),
+    "NLE": gb.NLE(),
+    "NRE": gb.NRE(),
+}
+DRAWS, MANY = 10_000, 2_000  # MMD is of fewer: its matrices are of their square
+
+
+@dataclass(frozen=True)
+class Case:
+    """One observation of a task, and how it is approached."""
+
+    task: str
+    method: str
+    budget: int
+    rounds: int
+    observation: int
+    seed: int = 0
+
+    @property
+    def of_sets(self) -> bool:
+        """Datasets are sets of points."""
+        return self.task == "double_moon"
+
+    def build(self) -> gb.method.AbstractMethod:
+        """The method, with an embedding where data are sets."""
+        method = METHODS[self.method]
+        if not self.of_sets:
+            return method
+        return replace(method, method=replace(method.method, embedding=gb.DeepSet()))
+
+
+def measure(case: Case, folder: Path | None) -> dict:
+    """Run the rounds, and score them."""
+    task = gb.tasks.TASKS[case.task]()
+    truth, x, reference = problem(case, task, folder)
+    clock, began = CompileClock(), time.perf_counter()
+    run = gb.fit_rounds(
+        case.build(),
+        task.prior,
+        task.simulator,
+        x,
+        rounds=case.rounds,
+        per_round=case.budget // case.rounds,
+        config=gb.RoundsConfig(same=None, progress=False),
+        seed=case.seed,
+    )
+    seconds, compiling, compilations = time.perf_counter() - began, clock.seconds, clock.count
+    draws = [p.sample(x, DRAWS, seed=1).array for p in run.posteriors]
+    scores = [float(gb.diagnostics.c2st(reference, d, seed=1)) for d in draws]
+    out = {
+        "task": case.task, "method": case.method, "budget": case.budget, "rounds": case.rounds,
+        "observation": case.observation, "seed": case.seed, "c2st": scores,
+        "mmd": float(gb.diagnostics.mmd(reference[:MANY], draws[-1][:MANY])),
+        "trained_on": [p.history.n_train for p in run.posteriors],
+        "seconds": seconds, "compiling": compiling, "compilations": compilations,
+        "training": [p.history.seconds - p.history.compile_seconds for p in run.posteriors],
+    }  # fmt: skip
+    if truth is not None:
+        out["log_prob"] = [float(p.log_prob(truth, x)) for p in run.posteriors]
+        out["exact_log_prob"] = float(task.exact(x).log_prob(truth)[0])
+    return out
+
+
+def problem(case: Case, task: gb.tasks.Task, folder: Path | None):
+    """True parameters if they are known, an observation, and draws of its posterior [DRAWS, d]."""
+    if not case.of_sets:
+        x, reference = references(task, [case.observation], DRAWS, folder)
+        return None, x[0], reference[0]
+    fresh = gb.simulate(task.prior, task.simulator, case.observation, seed=78, progress=False)
+    truth = {name: v[-1:] for name, v in fresh.theta.items()}
+    exact = task.exact(fresh.x[-1]).sample(DRAWS, seed=case.observation)
+    return {k: v[0] for k, v in truth.items()}, fresh.x[-1], columns(exact, task.prior.names)
+
+
+def cases(args) -> Iterator[Case]:
+    """All that the command line asks for."""
+    for task in args.task:
+        for budget in args.budget:
+            for method in args.method:
+                for observation in args.observations:
+                    yield Case(task, method, budget, args.rounds, observation, args.seed)
+
+
+def summary(line: dict) -> str:
+    """One line for people."""
+    text = (
+        f"{line['task']} {line['method']} {line['budget']} observation {line['observation']}: C2ST "
+        f"{' '.join(f'{v:.3f}' for v in line['c2st'])}, MMD {line['mmd']:.4f}, "
+        f"{line['seconds']:.0f} s, {line['compiling']:.0f} of them compiling"
+    )
+    if "log_prob" in line:
+        by_round = " ".join(f"{v:.2f}" for v in line["log_prob"])
+        text += f", log density {by_round} (exact {line['exact_log_prob']:.2f})"
+    return text
