@@ -224,12 +224,21 @@ def test_two_bounds_are_seen_as_they_are_and_all_else_as_z():
     latent = Latent.fit(prior, theta, discrete=True)
     z, seen = np.asarray(latent.encode(theta)), np.asarray(latent.given(latent.encode(theta)))
     free, sides, share = (np.asarray(theta[n], np.float64) for n in ("free", "sides", "share"))
-    want = np.column_stack([(sides - [0, 20]) / [1, 10], share - free - 1]) * 3**0.5
+    want = np.column_stack([sides, share - free])
+    want = (want - want.mean(axis=0)) / want.std(axis=0)
     # float32: a uniform one that is within 1e-6 of a bound has a logit that is rough.
     np.testing.assert_allclose(seen[:, 1:4], want, atol=1e-4)
     np.testing.assert_array_equal(seen[:, [0, 4, 5, 6]], z[:, [0, 4, 5, 6]])
     assert seen.shape == z.shape == (N, 7)
     assert np.abs(z[:, 1:4] - want).max() > 0.5  # the logit would show
+
+
+def test_what_is_seen_of_a_small_region_fills_the_scale():
+    prior = Prior(a=dist.Uniform(0.0, 1.0))
+    theta = {"a": 0.3 + 1e-3 * np.random.default_rng(0).uniform(size=N)}
+    latent = Latent.fit(prior, theta)
+    seen = np.asarray(latent.given(latent.encode(theta)))
+    assert np.abs([seen.mean(), seen.std() - 1]).max() < 1e-2  # float32 of p, in units of 3e-4
 
 
 def test_what_is_seen_is_finite_however_far_the_sampler_goes(latent):

@@ -107,7 +107,7 @@ def _skeleton(
     """The approximation, latent space and scaler of data, with shapes in the place of arrays."""
     names, event_shape = tuple(header["inferred"]), tuple(header["event_shape"])
     empty = Standardizer.empty((header["z_continuous"],))
-    latent = Latent(prior, names, empty)
+    latent = Latent(prior, names, empty, empty)
 
     def model(method: AbstractMethod, pilot: Batch) -> Any:
         return method.init(jax.random.key(0), Spec(pilot, header["few"], latent))
@@ -123,7 +123,7 @@ def _skeleton(
             sampler = restore(header["sampler"], registry, path)
             approximation = replace(approximation, sampler=sampler)
         if "new_prior" in header:
-            latent = Latent(Prior.restore(header["new_prior"], path), names, empty)
+            latent = Latent(Prior.restore(header["new_prior"], path), names, empty, empty)
             trained = approximation.latent
             approximation = replace(approximation, latent=latent, trained=trained)
     return (approximation, latent), Standardizer.empty(event_shape[-1:])

@@ -14,9 +14,9 @@ methods that sample enumerate them (`combinations`).
 A network that learns x given theta has no use for an unbounded space: what is smooth in theta up to
 a bound is not smooth in a logit. It sees (`given`)
 
-    sqrt(3) (2 p - 1),      p = (theta - low) / (high - low),
+    S'(p),      p = (theta - low) / (high - low),
 
-of a parameter with two bounds, which is theta standardised if it is uniform, and z of the others.
+of a parameter with two bounds, S' another standardiser, and z of the others.
 
 Shapes: z [dim], its first `n_continuous` columns are z_c; theta is a dict of arrays. Public methods
 take and give a leading axis of rows on all of them.
@@ -34,6 +34,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import Transform
+from scipy.special import expit
 
 from gibbous._types import Theta
 from gibbous.errors import GibbousWarning, ParameterError, PriorError
@@ -51,12 +52,14 @@ class Latent(eqx.Module):
     """The map between theta and z, for a subset of the parameters.
 
     Fields: `prior`; `names`, the parameters that are inferred (the others are nuisances);
-    `scaler`, the standardiser S of the unconstrained continuous ones.
+    `scaler`, the standardiser S of the unconstrained continuous ones; `seen`, the same for networks
+    that they are given to.
     """
 
     prior: Prior = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     scaler: Standardizer
+    seen: Standardizer
 
     @classmethod
     def fit(
@@ -85,14 +88,15 @@ class Latent(eqx.Module):
         names = _check_subset(prior, names)
         _check_discrete(prior, names, discrete)
         _check_parents(prior, names, density)
-        latent = cls(prior, names, Standardizer.empty((0,)))
+        latent = cls(prior, names, Standardizer.empty((0,)), Standardizer.empty((0,)))
         if latent.continuous:
             values, (n,) = prior.parse({n: theta[n] for n in names}, names)
             rows = [np.arange(i, i + _ROWS).clip(max=n - 1) for i in range(0, n, _ROWS)]
             parts = [{k: v[row] for k, v in values.items()} for row in rows]
             us = [np.asarray(_unconstrain(prior, latent.continuous, part)) for part in parts]
             u = np.concatenate(us)[:n]
-            latent = cls(prior, names, Standardizer.fit(u))
+            between = np.where(latent._bounded, expit(u), u)
+            latent = cls(prior, names, Standardizer.fit(u), Standardizer.fit(between))
         return latent
 
     def under(self, prior: Prior) -> "Latent":
@@ -192,10 +196,10 @@ class Latent(eqx.Module):
 
     def given(self, z: Float[Array, "n dim"]) -> Float[Array, "n dim"]:
         """What a network sees that learns x given theta."""
-        u = self.scaler.inverse(z[:, : self.n_continuous])
-        between = 3**0.5 * jnp.tanh(u / 2)  # u is the logit of p
-        bounded = np.append(self._bounded, np.zeros(self.dim - self.n_continuous, bool))
-        return jnp.where(bounded, jnp.pad(between, ((0, 0), (0, len(bounded) - u.shape[1]))), z)
+        z_c, discrete = z[:, : self.n_continuous], z[:, self.n_continuous :]
+        p = self.seen.forward(jax.nn.sigmoid(self.scaler.inverse(z_c)))  # the inverse of a logit
+        bounded = np.array(self._bounded, bool)
+        return jnp.concatenate([jnp.where(bounded, p, z_c), discrete], axis=1)
 
     def log_prior(self, z: Float[Array, "n dim"]) -> Float[Array, " n"]:
         """Log density of z_c, times the probability of the discrete parameters, in the prior."""

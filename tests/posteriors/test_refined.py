@@ -74,7 +74,11 @@ def test_a_learnt_likelihood_serves():
     config = gb.FitConfig(steps=1_000, progress=False)
     small = gb.AutoregressiveSpline(layers=2, width=32)
     rough = gb.fit(
-        gb.NPE(estimator=small, members=1), prior, sims.rows(np.arange(1_000)), config=config, seed=0
+        gb.NPE(estimator=small, members=1),
+        prior,
+        sims.rows(np.arange(1_000)),
+        config=config,
+        seed=0,
     )
     nle = gb.fit(
         gb.NLE(gb.MDN(components=2, width=32), members=1), prior, sims, config=config, seed=0

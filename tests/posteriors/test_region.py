@@ -51,7 +51,7 @@ class _Normal(AbstractPosterior):
 def _posterior(mean: float, sd: float, with_density: bool = True) -> gb.Posterior:
     one = jnp.ones(DIM)
     identity = Standardizer(0 * one, one, 0 * one, -9 * one, 9 * one)
-    latent = Latent(PRIOR, ("theta",), identity)
+    latent = Latent(PRIOR, ("theta",), identity, identity)
     x_scaler = Standardizer(*(v[:1] for v in (0 * one, one, 0 * one, -one, one)))
     approximation = _Normal(mean * one, jnp.array(sd), with_density)
     return gb.Posterior(approximation, latent, x_scaler, (1,), None)
