@@ -18,6 +18,7 @@ ROOT = Path(gibbous.__file__).parent
 #   - tasks are above simulation, whose simulators they are.
 #   - fit and load are files of their own, so that training and artefact stay apart;
 #     problem, results: the command line in parts.
+#   - folder: what rounds keep on disk, so that rounds stay on a page.
 #   - check writes a page, so it is above report.
 #   - __init__ exports everything; cli is a user of it.
 FLOORS = {
@@ -28,7 +29,7 @@ FLOORS = {
     **dict.fromkeys(["simulation/", "posteriors/"], 2),
     **dict.fromkeys(["checkpoint", "method", "tasks/", "diagnostics/"], 3),
     **dict.fromkeys(["training", "methods/", "artefact"], 4),
-    **dict.fromkeys(["fit", "load", "plots/", "problem"], 5),
+    **dict.fromkeys(["fit", "folder", "rounds", "load", "plots/", "problem"], 5),
     "report/": 6,
     **dict.fromkeys(["check", "results"], 7),
     **dict.fromkeys(["demo", "demo_plan", "demo_compare", "demo_likelihood"], 8),

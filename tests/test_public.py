@@ -21,7 +21,8 @@ REPOSITORY = Path(__file__).parents[1]
 PROMISED = {
     "Prior", "simulator", "simulate", "Simulations", "Simulator", "fit", "NPE", "NLE", "NRE",
     "DeepSet", "Posterior", "Draws", "FitConfig", "check", "load", "METHODS", "SMC", "NUTS",
-    "NestedSlice", "SAMPLERS",
+    "NestedSlice", "SAMPLERS", "fit_rounds", "Rounds", "RoundsConfig", "Truncated", "Atomic",
+    "CORRECTIONS",
 }  # fmt: skip
 
 

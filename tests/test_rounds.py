@@ -27,13 +27,14 @@ from gibbous.errors import (
     SimulationWarning,
 )
 from gibbous.fit import from_simulations, learn
+from gibbous.simulation.run import simulate_at
 from tests.contract.test_methods import OPTIONS
 
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
 X = np.array([1.5, -1.0], np.float32)
 MEAN, SD = X / 2, np.sqrt(1 / 2)
 QUIET = gb.RoundsConfig(fit=gb.FitConfig(steps=1_000, warmup=0.3), same=None, progress=False)
-ROUNDS, PER_ROUND = 3, 1_500
+ROUNDS, PER_ROUND = 2, 1_500
 
 
 @gb.simulator
@@ -93,11 +94,10 @@ def test_every_row_knows_its_round(run):
 
 
 def test_without_its_correction_a_method_fails_the_same_check():
-    run = gb.fit_rounds(
-        METHODS["NLE"], PRIOR, simulator, X,
-        rounds=2, per_round=3_000, config=QUIET, seed=0,
-    )  # fmt: skip
-    late = run.simulations.rows(run.simulations.round == 1)
+    rng = np.random.default_rng(0)
+    theta = {"theta": MEAN + SD * rng.normal(size=(3_000, 2)).astype(np.float32)}
+    sims = simulate_at(theta, simulator, seed=0, progress=False)
+    late = gb.Simulations(sims.theta, sims.x, round=np.ones(3_000))
     config = gb.FitConfig(steps=1_000, warmup=0.3, progress=False)
     key_data, key_train = jax.random.split(jax.random.key(0))
     method = base("NPE")
@@ -117,7 +117,7 @@ def test_rounds_of_one_shape_share_their_programs(monkeypatch):
         return out
 
     monkeypatch.setattr(module, "_look", counted)
-    for name in ("NLE", "Atomic", "Truncated NPE"):
+    for name in ("NLE", "Truncated NPE"):
         clock = CompileClock()
         counts.clear()
         gb.fit_rounds(
@@ -162,6 +162,7 @@ def _counting(budget: list[int], seen: list):
     return one
 
 
+@pytest.mark.filterwarnings("ignore::gibbous.errors.SamplingWarning")  # of a tiny network
 def test_a_run_that_was_killed_goes_on_to_the_same_result(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
     fit = gb.FitConfig(steps=60, progress=False)
@@ -246,13 +247,12 @@ def test_atomic_is_for_npe(unchecked):
 def test_a_simulator_that_fails_where_the_posterior_is(monkeypatch):
     @gb.simulator
     def fragile(key, theta):
-        far = jnp.sum((theta["theta"] - MEAN) ** 2) > 3.0  # the prior has 1 in 4 within
+        far = jnp.sum((theta["theta"] - MEAN) ** 2) > 0.01**2  # nearly all of the prior is
         return jnp.where(far, theta["theta"], jnp.nan) + 0.1 * jax.random.normal(key, (2,))
 
     small = gb.RoundsConfig(fit=gb.FitConfig(steps=200), same=None, progress=False)
     method = gb.Truncated(base("NPE"), epsilon=0.1)
-    x = MEAN + np.float32([1.3, 1.3])  # at the rim of what works, so that round 1 looks inside
-    propose = module._propose
+    x, propose = MEAN, module._propose
 
     def inside(plan, course, key):
         theta = propose(plan, course, key)
@@ -315,6 +315,8 @@ def test_nuisances_are_drawn_from_the_prior_given_the_rest():
 
 
 def test_artefacts_of_wrapped_methods_travel(run, tmp_path):
+    if not run.posterior.approximation.direct:
+        return  # likelihoods travel in tests/contract, and their draws take long to compile
     run.posterior.save(tmp_path / "p.gibbous")
     loaded = gb.load(tmp_path / "p.gibbous")
     np.testing.assert_array_equal(
