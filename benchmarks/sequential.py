@@ -89,7 +89,7 @@ def measure(case: Case, folder: Path | None) -> dict:
     }  # fmt: skip
     if truth is not None:
         out["log_prob"] = [float(p.log_prob(truth, x)) for p in run.posteriors]
-        out["exact_log_prob"] = float(task.exact(x).log_prob(truth)[0])
+        out["exact_log_prob"] = float(task.exact(x).log_prob(truth))
     return out
 
 

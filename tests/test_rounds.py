@@ -9,6 +9,7 @@ likelihood twice, and the variance comes out as 1/3 for 1/2.
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 import pytest
@@ -81,6 +82,18 @@ def test_rounds_end_at_the_closed_form(run):
     assert len(run.posteriors) == ROUNDS
     assert len(run.changes) == ROUNDS - 1
     assert run.stopped == "finished"
+
+
+def test_the_picture_has_a_line_for_each_round(run):
+    axes = run.plot(truth={"theta": MEAN}, reference=run.draws[-1].array)
+    assert len(axes) == 2
+    for i, ax in enumerate(axes):
+        assert len(ax.lines) == ROUNDS + 1
+        assert ax.lines[-1].get_xdata()[0] == pytest.approx(MEAN[i])
+    assert [t.get_text() for t in axes[0].get_legend().get_texts()][-ROUNDS:] == [
+        f"round {r}" for r in range(ROUNDS)
+    ]
+    plt.close(axes[0].figure)
 
 
 def test_every_row_knows_its_round(run):
@@ -256,7 +269,7 @@ def test_a_simulator_that_fails_where_the_posterior_is(monkeypatch):
 
     def inside(plan, course, key):
         theta = propose(plan, course, key)
-        return theta if course.draws is None else {"theta": 0 * theta["theta"] + MEAN}
+        return {"theta": 0 * theta["theta"] + MEAN} if course.draws else theta
 
     monkeypatch.setattr(module, "_propose", inside)
     with pytest.warns(SimulationWarning, match=r"round 1 ends here.*each of the first"):

@@ -25,6 +25,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool
 
+from gibbous import plots
 from gibbous._types import Key, Seed, stream
 from gibbous.diagnostics import c2st
 from gibbous.errors import (
@@ -95,7 +96,8 @@ class Rounds:
     """What `gb.fit_rounds` returns.
 
     Attributes:
-        posteriors: of each round; it is meant for the observation, and for no other.
+        posteriors: of each round, meant for the observation and for no other.
+        draws: of each of them, given the observation.
         simulations: of all rounds; `simulations.round` says which row came from which.
         changes: accuracy between draws of each round's posterior and of that before, from round 1.
         stopped: "finished", "same" when rounds changed nothing, "failed" when no simulation of a
@@ -103,6 +105,7 @@ class Rounds:
     """
 
     posteriors: tuple[Posterior, ...]
+    draws: tuple[Draws, ...]
     simulations: Simulations
     changes: tuple[float, ...]
     stopped: str
@@ -111,6 +114,24 @@ class Rounds:
     def posterior(self) -> Posterior:
         """That of the last round."""
         return self.posteriors[-1]
+
+    def plot(self, *, truth: Any = None, reference: Any = None) -> np.ndarray:
+        """The marginal of every scalar, round over round (five at most); returns the axes.
+
+        Args:
+            truth: true parameters by name, marked by lines.
+            reference: draws of the true posterior [k, dim], shown filled.
+
+        Raises:
+            ParameterError: if `truth` has other parameters.
+        """
+        which = np.unique(np.linspace(0, len(self.draws) - 1, min(len(self.draws), 5)).round())
+        by_round = {f"round {r:.0f}": self.draws[int(r)].array for r in which}
+        latent = self.posterior.latent
+        if truth is not None:
+            values, _ = latent.prior.parse(truth, latent.names)
+            truth = np.concatenate([np.ravel(v) for v in values.values()])
+        return plots.marginals(by_round, latent.labels, truth=truth, reference=reference)
 
 
 def fit_rounds(
@@ -185,7 +206,7 @@ def fit_rounds(
                 break
     _warn_if_far(course.posteriors[-1], x_obs)
     assert course.sims is not None
-    return Rounds(course.posteriors, course.sims, course.changes, stopped)
+    return Rounds(course.posteriors, course.draws, course.sims, course.changes, stopped)
 
 
 class _Plan(NamedTuple):
@@ -212,27 +233,27 @@ class _Course(NamedTuple):
     """What the rounds so far have made.
 
     used: which rows may be trained on; regions: of truncated rounds, one a posterior; draws: of the
-    last posterior given the observation.
+    posteriors given the observation.
     """
 
     sims: Simulations | None = None
     used: Bool[np.ndarray, " N"] = np.zeros(0, bool)
     posteriors: tuple[Posterior, ...] = ()
     regions: tuple[Region, ...] = ()
-    draws: Draws | None = None
+    draws: tuple[Draws, ...] = ()
     changes: tuple[float, ...] = ()
 
 
 def _propose(plan: _Plan, course: _Course, key: Key) -> dict[str, Array]:
     """Parameters for the next round."""
     n, prior = plan.per_round, plan.prior
-    if course.draws is None:
+    if not course.draws:
         return prior.sample(key, n)
     key_theta, key_nuisance = jax.random.split(key)
     if course.regions:
         theta = _truncated(course.regions, key_theta, n)
     else:
-        theta = {name: v[:n] for name, v in course.draws.values.items()}
+        theta = {name: v[:n] for name, v in course.draws[-1].values.items()}
     return prior.complete(key_nuisance, theta)
 
 
@@ -320,14 +341,15 @@ def _look(plan: _Plan, course: _Course, posterior: Posterior, key: Key) -> _Cour
     least = _MANY if posterior.approximation.direct else _DRAWS
     draws = posterior.sample(plan.x_obs, max(plan.per_round, least), seed=key_draws)
     changes, used, regions = course.changes, course.used, course.regions
-    if course.draws is not None:
-        pair = [np.asarray(d.array[:_COMPARED]) for d in (course.draws, draws)]
+    if course.draws:
+        pair = [np.asarray(d.array[:_COMPARED]) for d in (course.draws[-1], draws)]
         changes = (*changes, float(c2st(*pair, seed=key_compare)))
     if isinstance(plan.method, Truncated):
         region = Region.of(posterior, plan.x_obs, draws, plan.method.epsilon)
         inferred = {name: course.sims.theta[name] for name in posterior.names}
         used, regions = used & region.inside(inferred), (*regions, region)
-    return _Course(course.sims, used, (*course.posteriors, posterior), regions, draws, changes)
+    posteriors, all_draws = (*course.posteriors, posterior), (*course.draws, draws)
+    return _Course(course.sims, used, posteriors, regions, all_draws, changes)
 
 
 # --- checks ---------------------------------------------------------------------------------------
