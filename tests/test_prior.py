@@ -179,3 +179,15 @@ def test_sampling_is_compiled_as_a_whole():
     clock = CompileClock()
     prior.sample(0, 37)
     assert clock.count <= 4  # 2; operation by operation it takes 11
+
+
+def test_what_is_missing_is_drawn_given_the_rest(prior):
+    n = 4_000
+    given = {"scale": np.full(n, 3.0, np.float32), "fraction": np.full(n, 0.25, np.float32)}
+    whole = prior.complete(0, given)
+    assert tuple(whole) == prior.names
+    np.testing.assert_array_equal(whole["scale"], given["scale"])
+    # noise ~ HalfNormal(3): mean 3 sqrt(2 / pi) = 2.39, sd 1.81, error of the mean 0.029
+    assert abs(np.mean(whole["noise"]) - 2.394) < 3 * 0.029
+    assert np.min(whole["top"]) >= 0.25
+    assert np.abs(np.corrcoef(np.asarray(whole["slopes"]).T)[0, 1]) < 4 / n**0.5

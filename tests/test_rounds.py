@@ -43,8 +43,9 @@ def simulator(key, theta):
     return theta["theta"] + jax.random.normal(key, (2,))
 
 
-def base(name: str) -> gb.METHODS:
-    return gb.METHODS[name](**OPTIONS[name])
+def base(name: str):
+    few = {"contrasts": 16} if name == "NRE" else {}
+    return gb.METHODS[name](**{**OPTIONS[name], **few})
 
 
 METHODS = {

@@ -20,7 +20,8 @@ import gibbous as gb
 from gibbous import training
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError, ParameterError, TrainingError
-from gibbous.method import AbstractMethod, Pace
+from gibbous.fit import from_simulations, learn
+from gibbous.method import AbstractMethod, Pace, Spec
 from gibbous.simulation.sources import Batch
 
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
@@ -270,6 +271,43 @@ def test_npe_is_held_back_where_parameters_are_many_and_simulations_few():
     assert decay[10, 1_000] == pytest.approx(1.0)
     assert decay[10, 100_000] == pytest.approx(0.01)
     assert gb.NPE().pace(300, 100).weight_decay == 1.0
+
+
+def test_rows_that_fill_up_a_shape_count_for_nothing(sims):
+    rows = sims.rows(np.arange(500))
+    ready = [
+        from_simulations(METHOD, PRIOR, rows, None, config(), jax.random.key(0), room)
+        for room in (None, 900)
+    ]
+    plain, padded = ready
+    assert len(padded.source.stored.rows.z) == 900
+    assert plain.source.stored.n == padded.source.stored.n == 450
+    for key in jax.random.split(jax.random.key(1), 20):
+        a, b = (r.source.batch(key, jnp.array(0)) for r in ready)
+        np.testing.assert_array_equal(a.z, b.z)
+        np.testing.assert_array_equal(a.x, b.x)
+    # The same weights have the same validation loss.
+    first = [
+        training.train(METHOD, Spec(plain.pilot, True, r.latent), r.source, r.validation, r.config,
+                       jax.random.key(2), 450)[1].val_loss[0]
+        for r in ready
+    ]  # fmt: skip
+    assert len(padded.validation.rows.z) == 90
+    assert first[0] == pytest.approx(first[1], rel=1e-6)
+
+
+def test_fits_with_room_for_as_many_share_their_programs(sims):
+    def fit(n, steps):
+        rows, config_ = sims.rows(np.arange(n)), config(steps=steps, checks=10)
+        ready = from_simulations(METHOD, PRIOR, rows, None, config_, jax.random.key(0), 2_000)
+        return learn(METHOD, ready, jax.random.key(1))
+
+    fit(700, 100)
+    clock = CompileClock()
+    again = fit(1_500, 200)  # other rows, another schedule, another weight decay
+    assert clock.count == 0
+    assert again.history.n_train == 1_350
+    assert again.history.steps[-1] == 200
 
 
 def test_too_few_simulations_are_refused():

@@ -289,12 +289,10 @@ def _simulate(plan: _Plan, folder: Folder, course: _Course, key_theta: Key, key_
         return functools.reduce(Simulations.append, parts)
 
     if made < n:
-        parts: list[Rows] = []
         saved = time.perf_counter()
 
-        def done(rows: Rows) -> None:
+        def done(parts: list[Rows]) -> None:
             nonlocal saved
-            parts.append(rows)
             if time.perf_counter() - saved > _SAVE_SECONDS:
                 folder.keep(join(*stack(parts, None)))
                 saved = time.perf_counter()
@@ -308,7 +306,8 @@ def _simulate(plan: _Plan, folder: Folder, course: _Course, key_theta: Key, key_
         folder.keep(whole)
     else:
         whole = join(np.zeros((0, *sims.event_shape)), None)  # pyright: ignore[reportOptionalMemberAccess]
-    if whole.event_shape != plan.x_obs.shape:
+    event, have = whole.event_shape, plan.x_obs.shape
+    if (len(event), event[-1]) != (len(have), have[-1]):  # sets may be of another length
         raise ShapeError(
             f"expected an observation of shape {list(whole.event_shape)}, as the simulator gives, "
             f"got {list(plan.x_obs.shape)}"

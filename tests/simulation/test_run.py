@@ -42,6 +42,24 @@ def from_numpy(prior):
 
 
 @pytest.mark.parametrize("one", [in_jax, in_numpy], ids=["jax", "numpy"])
+def test_a_run_that_was_cut_short_goes_on_with_the_same_rows(prior, one):
+    theta = {k: np.asarray(v) for k, v in prior.sample(0, 200).items()}
+    whole = run.simulate_at(theta, one, seed=1, workers=1, progress=False)
+    seen = []
+    rest = run.simulate_at(
+        {k: v[130:] for k, v in theta.items()}, one, seed=1, workers=1, progress=False,
+        start=130, done=lambda parts: seen.append(sum(len(p) for p in parts)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(rest.x, whole.x[130:])
+    assert seen == sorted(seen)
+    assert seen[-1] == 70
+    again = run.simulate_at(
+        {k: v[130:] for k, v in theta.items()}, one, seed=1, workers=1, progress=False
+    )
+    assert not np.array_equal(again.x, rest.x)  # where rows are counted from matters
+
+
+@pytest.mark.parametrize("one", [in_jax, in_numpy], ids=["jax", "numpy"])
 def test_rows_are_draws_of_the_model(prior, one):
     sims = simulate(prior, one, 300, seed=0)
     assert sims.x.shape == (300, 3)

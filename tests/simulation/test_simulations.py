@@ -83,3 +83,24 @@ def test_shapes_that_do_not_fit():
         Simulations({"a": np.zeros(4)}, np.zeros(4))
     with pytest.raises(ShapeError, match="as many rows"):
         Simulations({"a": np.array(1.0)}, np.array(2.0))
+
+
+def test_rows_know_their_round(sims, tmp_path):
+    assert sims.round.tolist() == [0] * 6
+    late = Simulations(sims.rows(np.arange(2)).theta, sims.x[:2], round=np.array([1, 1]))
+    both = sims.append(late)
+    assert both.round.tolist() == [0] * 6 + [1, 1]
+    np.testing.assert_array_equal(both.x[6:], sims.x[:2])
+    np.testing.assert_array_equal(both.theta["b"][6:], sims.theta["b"][:2])
+    assert both.first_error == "row 1: it broke"
+    assert both.rows(np.array([7, 0])).round.tolist() == [1, 0]
+    assert both.usable().round.tolist() == [0, 0, 0, 1]
+    both.save(tmp_path / "both")
+    assert Simulations.load(tmp_path / "both").round.tolist() == both.round.tolist()
+    with pytest.raises(OutputExistsError):
+        both.save(tmp_path / "both")
+    both.save(tmp_path / "both", overwrite=True)
+    with pytest.raises(ShapeError, match="expected simulations of the shapes"):
+        sims.append(Simulations({"a": np.zeros(2)}, np.zeros((2, 4, 2))))
+    with pytest.raises(ShapeError, match="round"):
+        Simulations({"a": np.zeros(2)}, np.zeros((2, 3)), round=np.zeros(3))

@@ -28,6 +28,7 @@ from gibbous.nets import pooling
 from gibbous.nets.base import AbstractEmbedding, activation
 
 _MAX_COLUMNS = 35
+_ROUNDING = 1e-6  # of float32: a statistic that varies less is a constant
 
 
 class DeepSet(AbstractEmbedding):
@@ -82,8 +83,11 @@ class _DeepSet(eqx.Module):
         self.degree = _degree(d) if recipe.degree is None else recipe.degree
         mask = jnp.ones(x.shape[1])
         s = jax.vmap(lambda row: self._statistics(row, mask)[1])(x)
-        self.centre = paramax.NonTrainable(s.mean(axis=0))
-        self.spread = paramax.NonTrainable(s.std(axis=0) + 0.1)
+        centre, spread = s.mean(axis=0), s.std(axis=0)
+        # In a small region what tells sets apart is a ten-thousandth of what all have in common.
+        constant = spread < _ROUNDING * (1 + jnp.abs(centre))
+        self.centre = paramax.NonTrainable(centre)
+        self.spread = paramax.NonTrainable(jnp.where(constant, 1.0, spread))
         self.phi = eqx.nn.MLP(d, width, width, depth, function, key=keys[0])
         self.score = eqx.nn.Linear(width, width, key=keys[1])
         pooled = width * len(recipe.pool.split("+")) + s.shape[1]

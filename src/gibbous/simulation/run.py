@@ -73,12 +73,12 @@ def simulate_at(
     workers: int | None = None,
     progress: bool = True,
     start: int = 0,
-    done: Callable[[Rows], None] | None = None,
+    done: Callable[[list[Rows]], None] | None = None,
 ) -> Simulations:
     """Simulate a dataset for each row of `theta`, a dict of arrays [N, *shape]; else `simulate`.
 
     Row i takes its randomness from the seed and `start` + i, so that a run that was cut short can
-    go on; `done` is given the rows of each chunk as it is finished.
+    go on; `done` is given all rows so far whenever a chunk of them is finished.
     """
     simulator, key = simulator_of(simulator), as_key(seed)
     n = len(next(iter(theta.values())))
@@ -100,8 +100,8 @@ def simulate_at(
                     f"each of the first {finished} simulations failed; the first said: "
                     f"{first_error or 'it returned NaN or inf'}"
                 )
-            if done is not None:
-                done(rows)
+            if done is not None and failed < finished:
+                done(parts)
             advance(finished, f"{failed} failed" if failed else "")
     x, first_error = stack(parts, first_error)
     sims = Simulations({k: np.asarray(v) for k, v in theta.items()}, x, first_error)
