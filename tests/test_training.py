@@ -265,6 +265,11 @@ def test_a_method_sets_its_pace_on_stored_simulations_unless_told_otherwise():
     assert (fresh.learning_rate, fresh.weight_decay) == (5e-3, 1e-4)
 
 
+def test_npe_warms_up_slowly_on_vectors_as_they_are_only():
+    assert gb.NPE().pace(2, 1_000).warmup == 0.3
+    assert gb.NPE(gb.DeepSet()).pace(2, 1_000).warmup == 0.05
+
+
 def test_npe_is_held_back_where_parameters_are_many_and_simulations_few():
     decay = {(d, n): gb.NPE().pace(d, n).weight_decay for d in (2, 10) for n in (1_000, 100_000)}
     assert decay[2, 1_000] == pytest.approx(0.04)
