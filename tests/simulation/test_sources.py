@@ -161,5 +161,6 @@ def test_stored_and_fresh_rows_give_the_network_the_same(given):
     x = np.asarray(x_scaler.inverse(fresh.x))
     stored = to_batch(Simulations({"a": x[:, 0], "b": x[:, 1]}, x), latent, x_scaler, given)
     np.testing.assert_allclose(fresh.z, stored.z, atol=1e-3)
-    between = (x[:, 1] - 1) / 2 * 3**0.5  # from -sqrt(3) to sqrt(3)
+    b = np.asarray(theta["b"], np.float64)
+    between = (x[:, 1] - b.mean()) / b.std()
     assert np.allclose(stored.z[:, 1], between, atol=1e-3) == given

@@ -36,7 +36,7 @@ class Simulations:
         theta = {name: np.asarray(value, np.float32) for name, value in self.theta.items()}
         object.__setattr__(self, "theta", theta)
         object.__setattr__(self, "x", np.asarray(self.x, np.float32))
-        first = np.zeros(len(self.x)) if self.round is None else self.round
+        first = np.zeros(self.x.shape[:1]) if self.round is None else self.round
         object.__setattr__(self, "round", np.asarray(first, np.int32))
         rows = {"x": self.x.shape[:1], "round": self.round.shape[:1]}
         rows |= {n: v.shape[:1] for n, v in theta.items()}
@@ -70,7 +70,7 @@ class Simulations:
     def rows(self, index: np.ndarray) -> "Simulations":
         """The rows chosen by an integer or boolean index."""
         theta = {n: v[index] for n, v in self.theta.items()}
-        return Simulations(theta, self.x[index], self.first_error, self.round[index])
+        return Simulations(theta, self.x[index], round=self.round[index])
 
     def append(self, other: "Simulations") -> "Simulations":
         """These rows, then those of `other`.
