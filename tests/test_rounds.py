@@ -242,6 +242,15 @@ def test_bad_input(changed, error, match):
         gb.fit_rounds(prior=PRIOR, simulator=simulator, config=QUIET, **kwargs)
 
 
+def test_discrete_parameters_are_not_truncated():
+    prior = gb.Prior(k=dist.Categorical(probs=jnp.ones(3) / 3))
+    with pytest.raises(ParameterError, match="discrete"):
+        gb.fit_rounds(
+            gb.Truncated(gb.NRE()), prior, simulator, X,
+            rounds=2, per_round=50, config=QUIET, seed=0,
+        )  # fmt: skip
+
+
 def test_bad_options():
     with pytest.raises(ConfigError, match="same"):
         gb.RoundsConfig(same=0.4)

@@ -379,7 +379,7 @@ def _check(
             f"the observation is empty, or holds NaN or infinite values (shape {x_obs.shape})"
         )
     # The prior's density of what is inferred is needed, to propose and to correct.
-    discrete = not method.learns_posterior
+    discrete = method.any_proposal and not method.learns_posterior
     Latent.fit(prior, prior.probe, parameters, discrete=discrete, density=True)
 
 

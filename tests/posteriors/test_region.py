@@ -1,7 +1,5 @@
 """Regions in closed form: pi = N(0, I), q = N(m, s^2 I), so that log q / pi is a quadratic form."""
 
-import time
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -78,14 +76,10 @@ def _ball(mean: float, sd: float, region: Region):
     return centre, np.sqrt(2 * (constant - region.threshold) / precision)
 
 
-@pytest.mark.parametrize("sd", [0.3, 0.003])
+@pytest.mark.parametrize("sd", [0.3, 0.003])  # the latter's ball has a ten-millionth of the prior
 def test_draws_are_those_of_the_prior_inside(sd):
     region = _region(0.5, sd, 1e-3)
-    began = time.perf_counter()
     theta = region.sample(jax.random.key(2), N)["theta"].astype(np.float64)
-    assert (
-        time.perf_counter() - began < 120
-    )  # the ball of sd 0.003 has a ten-millionth of the prior
     centre, radius = _ball(0.5, sd, region)
     r = np.linalg.norm(theta - centre, axis=1)
     assert r.max() <= radius * 1.001

@@ -129,4 +129,5 @@ class Simulations:
         """
         arrays, header = tensors.read(path, "simulations")
         theta = {name: arrays[f"theta.{name}"] for name in header["names"]}
-        return cls(theta, arrays["x"], header["first_error"], arrays["round"])
+        before = np.zeros(len(arrays["x"]))  # files of before there were rounds
+        return cls(theta, arrays["x"], header["first_error"], arrays.get("round", before))
