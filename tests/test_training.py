@@ -224,6 +224,7 @@ class _Broken(AbstractMethod):
 
     learns_posterior: ClassVar[bool] = True
     learns_data: ClassVar[bool] = False
+    any_proposal: ClassVar[bool] = False
 
     def pace(self, dim, n_train):
         return Pace()

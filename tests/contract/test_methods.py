@@ -108,6 +108,10 @@ class _Broken(AbstractMethod):
     def learns_data(self):
         return self.method.learns_data
 
+    @property
+    def any_proposal(self):
+        return self.method.any_proposal
+
     def pace(self, dim, n_train):
         return self.method.pace(dim, n_train)
 
