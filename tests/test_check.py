@@ -61,7 +61,7 @@ def fitted():
     posterior = gb.fit(method, PRIOR, sims, config=config, seed=0)
     scaler = posterior.x_scaler
     plain = replace_scaler(scaler)
-    latent = type(posterior.latent)(PRIOR, ("theta",), replace_scaler(posterior.latent.scaler))
+    latent = replace(posterior.latent, scaler=replace_scaler(posterior.latent.scaler))
     return replace(posterior, x_scaler=plain, latent=latent)
 
 

@@ -166,9 +166,8 @@ def test_the_likelihood_sees_a_bounded_parameter_between_its_bounds():
     x = X[:3]
     logits = make(gb.Prior(a=dist.Uniform(0.0, 4.0)))  # its likelihood takes z as it is
 
-    where = replace(
-        logits.approximation.likelihood, loc=jnp.array(2.0), scale=jnp.array(2 / 3**0.5)
-    )
+    seen = logits.latent.seen  # standardises a / 4
+    where = replace(logits.approximation.likelihood, loc=4 * seen.loc[0], scale=4 * seen.scale[0])
     right = replace(logits, approximation=replace(logits.approximation, likelihood=where))
 
     def truncated(low, high):
