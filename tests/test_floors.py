@@ -27,7 +27,7 @@ FLOORS = {
     **dict.fromkeys(["tensors", "prior", "latent", "nets/", "samplers/"], 1),
     "estimators/": 1.5,
     **dict.fromkeys(["simulation/", "posteriors/"], 2),
-    **dict.fromkeys(["checkpoint", "method", "tasks/", "diagnostics/"], 3),
+    **dict.fromkeys(["checkpoint", "method", "schedule", "tasks/", "diagnostics/"], 3),
     **dict.fromkeys(["training", "methods/", "artefact"], 4),
     **dict.fromkeys(["fit", "folder", "load", "plots/", "problem"], 5),
     **dict.fromkeys(["report/", "rounds"], 6),

@@ -2,8 +2,7 @@
 
     w <- AdamW(w, clip(grad mean_i loss_i(w)), lr(step)),      ema <- d ema + (1 - d) w,
 
-with warm-up, then a decay of the learning rate as the square of a cosine ramp (after Loshchilov &
-Hutter 2017, arXiv 1608.03983; AdamW is theirs too, 2019, arXiv 1711.05101).
+lr by `schedule.py` (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101).
 Steps run in chunks, each one jitted loop; between chunks, and before the first, the host looks at
 the validation loss of the averaged weights, keeps the best, saves a checkpoint and moves the
 progress bar. All that a chunk needs is in `State`, so a run that was killed goes on to the same
@@ -23,7 +22,7 @@ import numpy as np
 import optax
 import paramax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from gibbous import checkpoint
 from gibbous._types import Key
@@ -32,6 +31,7 @@ from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
 from gibbous.history import History
 from gibbous.method import AbstractMethod, Ctx, Model, Pace, Spec
 from gibbous.progress import progress_bar
+from gibbous.schedule import Schedule
 from gibbous.simulation.sources import AbstractSource, Batch, Stored
 
 
@@ -129,31 +129,6 @@ class State(NamedTuple):
     step: Array
 
 
-class _Schedule(NamedTuple):
-    """How fast to learn, as numbers that a compiled chunk is given."""
-
-    total_steps: Array
-    warmup_steps: Array
-    learning_rate: Array
-    weight_decay: Array
-
-    @classmethod
-    def of(cls, config: FitConfig) -> "_Schedule":
-        """That of a resolved configuration."""
-        assert config.steps is not None
-        assert config.warmup is not None
-        warmup = max(1, int(config.warmup * config.steps))
-        rates = np.float32(config.learning_rate), np.float32(config.weight_decay)
-        return cls(*map(jnp.asarray, (np.int32(config.steps), np.int32(warmup), *rates)))
-
-    def rate(self, step: ArrayLike) -> Array:
-        """A linear climb, then a cosine ramp, squared: long enough at small rates for widths to
-        catch up with errors."""
-        share = (step - self.warmup_steps) / jnp.maximum(self.total_steps - self.warmup_steps, 1)
-        fall = (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.clip(share, 0.0, 1.0))) ** 2
-        return self.learning_rate * jnp.minimum(step / self.warmup_steps, 1.0) * fall
-
-
 class _Static(NamedTuple):
     """What is compiled into a chunk."""
 
@@ -203,8 +178,8 @@ def train(
     """
     clock = checkpoint.Clock(time.perf_counter(), CompileClock())
     key_init, key_run = jax.random.split(key)
-    static, state = _begin(method, spec, config, key_init)
-    schedule = _Schedule.of(config)
+    schedule = Schedule.of(config.steps, config.warmup, config.learning_rate, config.weight_decay)
+    static, state = _begin(method, spec, config, schedule, key_init)
     shapes = [(v.shape, v.dtype) for v in jax.tree.leaves(spec.pilot)]
     mark = checkpoint.fingerprint(method, shapes, _decisive(config), fingerprint, key=key)
     path = None if config.checkpoint is None else Path(config.checkpoint)
@@ -229,7 +204,7 @@ def train(
 
 
 def _begin(
-    method: AbstractMethod, spec: Spec, config: FitConfig, key: Key
+    method: AbstractMethod, spec: Spec, config: FitConfig, schedule: Schedule, key: Key
 ) -> tuple[_Static, State]:
     # Built under jit: eager building takes seconds, and equal recipes give equal static leaves, so
     # that a second fit of the same shape compiles nothing.
@@ -237,7 +212,7 @@ def _begin(
     # What a chunk is given as a number must not recompile it.
     open_ = dict.fromkeys(("steps", "learning_rate", "warmup", "weight_decay"))
     static = _Static(method, trained, frozen, replace(_decisive(config), **open_))
-    optimiser = _optimiser(static.config, _Schedule.of(config))
+    optimiser = _optimiser(static.config, schedule)
     state = State(
         weights, weights, weights, optimiser.init(weights),
         jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
@@ -327,7 +302,7 @@ def _build(method: AbstractMethod, key: Key, spec: Spec) -> tuple[Array, Any, An
     return ravel_pytree(tree)[0], jax.eval_shape(lambda: tree), frozen
 
 
-def _optimiser(config: FitConfig, schedule: _Schedule) -> optax.GradientTransformation:
+def _optimiser(config: FitConfig, schedule: Schedule) -> optax.GradientTransformation:
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip),
         optax.scale_by_adam(b2=config.b2),
@@ -342,7 +317,7 @@ def _optimiser(config: FitConfig, schedule: _Schedule) -> optax.GradientTransfor
 def _chunk(
     state: State,
     steps: Array,
-    schedule: _Schedule,
+    schedule: Schedule,
     static: _Static,
     source: AbstractSource,
     validation: Stored,
