@@ -192,9 +192,11 @@ def fit_rounds(
             except SimulationError as error:
                 if r == 0:
                     raise
-                stopped = "failed"
-                complaint = f"round {r} ends here, and the rounds before it are returned: {error}"
-                warnings.warn(complaint, SimulationWarning, stacklevel=2)
+                stopped, told = (
+                    "failed",
+                    f"round {r} ends here, those before it are returned: {error}",
+                )
+                warnings.warn(told, SimulationWarning, stacklevel=2)
                 break
             advance(r, f"training on {course.used.sum():,} simulations")
             posterior = _fit(plan, folder, course, keys[2])
