@@ -37,8 +37,9 @@ class NPE(AbstractDirectMethod):
     def pace(self, dim: int, n_train: int) -> Pace:
         """Slow at first on vectors as they are: where the regression that the density begins at is
         nearly right, training then comes by better ones before it overfits. An embedding that is
-        learnt overfits meanwhile. A network of many parameters and few simulations is held back.
-        All by measurement (docs/recipe.md)."""
-        warmup = 0.3 if self.embedding is None else 0.05
+        learnt overfits meanwhile, and at the rate that suits vectors a wild batch can throw it
+        far off. A network of many parameters and few simulations is held back. All by measurement
+        (docs/recipe.md)."""
+        rate, warmup = (1e-2, 0.3) if self.embedding is None else (5e-3, 0.05)
         decay = float(np.clip(10 * dim**2 / n_train, 1e-4, 1.0))
-        return Pace(35, 1_000, learning_rate=1e-2, warmup=warmup, weight_decay=decay)
+        return Pace(35, 1_000, learning_rate=rate, warmup=warmup, weight_decay=decay)

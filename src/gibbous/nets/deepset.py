@@ -1,13 +1,20 @@
 """Deep Sets: an embedding of a set of points that does not depend on their order.
 
-    e = [ Phi( pool_i phi(u_i), s ), s ],      u_i = (y_i - mean) / sd,      mask_i = 1
+    e = [ Phi( pool_i phi(u_i, p(y_i)), s ), s ],      u_i = (y_i - mean) / sd,      mask_i = 1
 
 (Zaheer et al. 2017, arXiv 1703.06114), phi and Phi perceptrons. What a mean over learnt features
 loses is precision, so the set is standardised by its own mean and sd, and beside the learnt
 features stand exact statistics s, mostly logarithms: location, scale, extremes, log n, and those of
 `pooling.regression`, which measure how nearly the points obey a polynomial equation and which. A
 parameter known to one part in a thousand is then close to a linear function of e, and no network
-has to be that precise. n is data: log n is among the statistics.
+has to be that precise.
+
+p are polynomials that are orthonormal over the points of all sets. In a small region of the prior
+all sets may lie near one curve or surface, which a set's own fit has to find anew. There one of the
+polynomials nearly vanishes, and its mean square being one, it is a point's distance from the
+curve, in a scale that a perceptron can see.
+
+n is data: log n is among the statistics.
 
 Points with mask 0 never count, whatever they hold.
 
@@ -28,6 +35,7 @@ from gibbous.nets import pooling
 from gibbous.nets.base import AbstractEmbedding, activation
 
 _MAX_COLUMNS = 35
+_POINTS = 2**16  # that the polynomials are made orthonormal on
 _ROUNDING = 1e-6  # of float32: a statistic that varies less is a constant
 
 
@@ -73,6 +81,7 @@ class _DeepSet(eqx.Module):
     rho: eqx.nn.MLP
     centre: paramax.NonTrainable  # standardisation of the statistics
     spread: paramax.NonTrainable
+    coefficients: paramax.NonTrainable  # of the polynomials
     pool: str = eqx.field(static=True)
     degree: int = eqx.field(static=True)
 
@@ -88,7 +97,11 @@ class _DeepSet(eqx.Module):
         constant = spread < _ROUNDING * (1 + jnp.abs(centre))
         self.centre = paramax.NonTrainable(centre)
         self.spread = paramax.NonTrainable(jnp.where(constant, 1.0, spread))
-        self.phi = eqx.nn.MLP(d, width, width, depth, function, key=keys[0])
+        points = x.reshape(-1, d)[:_POINTS]
+        self.coefficients = paramax.NonTrainable(pooling.orthonormal(points, self.degree))
+        self.phi = eqx.nn.MLP(
+            d + comb(d + self.degree, d), width, width, depth, function, key=keys[0]
+        )
         self.score = eqx.nn.Linear(width, width, key=keys[1])
         pooled = width * len(recipe.pool.split("+")) + s.shape[1]
         self.rho = eqx.nn.MLP(pooled, recipe.size, width, depth, function, key=keys[2])
@@ -97,16 +110,17 @@ class _DeepSet(eqx.Module):
         self, x: Float[Array, "n d"], mask: Float[Array, " n"] | None
     ) -> Float[Array, " e"]:
         mask = jnp.ones(len(x)) if mask is None else mask
+        x = jnp.where(mask[:, None] > 0, x, 0.0)  # padding may hold anything, NaN included
         u, s = self._statistics(x, mask)
         s = (s - paramax.unwrap(self.centre)) / paramax.unwrap(self.spread)
-        h = jax.vmap(self.phi)(u)
+        p = pooling.polynomials(x, paramax.unwrap(self.coefficients), self.degree)
+        h = jax.vmap(self.phi)(jnp.concatenate([u, p], axis=1))
         scores = jax.vmap(self.score)(h)
         pooled = [pooling.POOLS[name](h, scores, mask) for name in self.pool.split("+")]
         return jnp.concatenate([self.rho(jnp.concatenate([*pooled, s])), s])
 
     def _statistics(self, x: Array, mask: Array) -> tuple[Array, Array]:
         """Points standardised by their own set [n, d], and the statistics of the set."""
-        x = jnp.where(mask[:, None] > 0, x, 0.0)  # padding may hold anything, NaN included
         mean = pooling.mean(x, mask)
         sd = jnp.sqrt(pooling.mean((x - mean) ** 2, mask) + 1e-12)
         u = jnp.where(mask[:, None] > 0, (x - mean) / sd, 0.0)

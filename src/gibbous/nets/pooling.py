@@ -22,6 +22,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+_FAR = 10.0  # in units of the typical point: beyond that, polynomials are cut
+
 
 def mean(h: Float[Array, "n k"], mask: Float[Array, " n"]) -> Float[Array, " k"]:
     """Mean over the points that count; 0 if there are none."""
@@ -69,6 +71,22 @@ def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
     return jnp.stack(list(products.values()))
 
 
+def orthonormal(
+    points: Float[Array, "m d"], degree: int, ridge: float = 1e-6
+) -> Float[Array, "k k"]:
+    """Coefficients of polynomials that are orthonormal over the points: with unit mean square,
+    each a monomial less its regression on those before it."""
+    r = _triangle(_powers(points, degree), jnp.ones(len(points)), ridge)
+    return jax.scipy.linalg.solve_triangular(r, jnp.eye(len(r)))
+
+
+def polynomials(
+    points: Float[Array, "n d"], coefficients: Float[Array, "k k"], degree: int
+) -> Float[Array, "n k"]:
+    """The polynomials of `orthonormal` at other points; far outliers are cut."""
+    return jnp.clip(_powers(points, degree) @ coefficients, -_FAR, _FAR)
+
+
 def regression(
     u: Float[Array, "n d"], degree: int, mask: Float[Array, " n"], ridge: float = 1e-6
 ) -> Float[Array, " r"]:
@@ -100,10 +118,20 @@ def regression(
     )
 
 
+def _powers(points: Array, degree: int) -> Array:
+    near = jnp.clip(points, -(_FAR**2), _FAR**2)
+    return jax.vmap(lambda point: monomials(point, degree))(near)
+
+
+def _triangle(columns: Array, mask: Array, ridge: float) -> Array:
+    """R of the columns, as means over the points that count."""
+    rows = jnp.where(mask[:, None] > 0, columns, 0.0) / jnp.sqrt(jnp.maximum(jnp.sum(mask), 1.0))
+    return jnp.linalg.qr(jnp.concatenate([rows, ridge * jnp.eye(rows.shape[1])]), mode="r")
+
+
 def _fit(columns: Array, mask: Array, ridge: float) -> tuple[Array, Array]:
     """R of the columns, and the coefficients of the last one on all others."""
-    rows = jnp.where(mask[:, None] > 0, columns, 0.0) / jnp.sqrt(jnp.maximum(jnp.sum(mask), 1.0))
-    r = jnp.linalg.qr(jnp.concatenate([rows, ridge * jnp.eye(rows.shape[1])]), mode="r")
+    r = _triangle(columns, mask, ridge)
     return r, jax.scipy.linalg.solve_triangular(r[:-1, :-1], r[:-1, -1])
 
 
