@@ -91,7 +91,26 @@ def test_simulate_then_fit_on_the_file(folder):
     assert "Posterior of ['mean']" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "fit", "sample", "check"])
+def test_rounds_then_sample(folder):
+    text = (folder / "problem.py").read_text()
+    (folder / "truncated.py").write_text(
+        text.replace("method = ", "method = gb.Truncated(").replace("members=1)", "members=1))")
+    )
+    command = "rounds", "truncated.py", "-n", "1000", "--rounds", "2", "--out", "near.gibbous"
+    result = gibbous(folder, *command)
+    assert result.returncode == 0, result.stderr
+    assert "2 rounds, 1,000 simulations, ended: finished" in result.stdout
+    assert (folder / "near.gibbous.rounds" / "rounds.png").exists()
+    result = gibbous(folder, "sample", "truncated.py", "near.gibbous", "-n", "200", "--out", "near")
+    assert result.returncode == 0, result.stderr
+    fails(gibbous(folder, *command), "near.gibbous exists")
+    none = "rounds", "truncated.py", "-n", "3", "--out", "new"
+    fails(gibbous(folder, *none), "at least one simulation a round")
+    plain = "rounds", "problem.py", "-n", "1000", "--out", "new"
+    fails(gibbous(folder, *plain), "use gb.Truncated(gb.NPE())")
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate", "fit", "rounds", "sample", "check"])
 def test_help_on_each_command(folder, command):
     result = gibbous(folder, command, "--help")
     assert result.returncode == 0

@@ -7,6 +7,8 @@ With s = 1 a correction that is forgotten shows: a proposal that is taken for th
 likelihood twice, and the variance comes out as 1/3 for 1/2.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -240,6 +242,26 @@ def test_bad_input(changed, error, match):
     kwargs = {"method": gb.NLE(), "x_obs": X, "rounds": 2, "per_round": 50, "seed": 0, **changed}
     with pytest.raises(error, match=match):
         gb.fit_rounds(prior=PRIOR, simulator=simulator, config=QUIET, **kwargs)
+
+
+def test_regions_that_contradict_each_other_are_told(unchecked):
+    class Interval(NamedTuple):
+        """A region of one parameter, as `Region` answers for it."""
+
+        low: float
+
+        def sample(self, key, n):
+            return {"a": self.low + np.asarray(jax.random.uniform(key, (n,)))}
+
+        def inside(self, theta):
+            return (theta["a"] >= self.low) & (theta["a"] <= self.low + 1)
+
+    key, near = jax.random.key(0), (Interval(0.0), Interval(0.5))
+    drawn = module._truncated(near, key, 100)  # half of the draws lie in both
+    assert len(drawn["a"]) == 100
+    assert all(region.inside(drawn).all() for region in near)
+    with pytest.raises(SimulationError, match="contradict each other"):
+        module._truncated((Interval(0.0), Interval(5.0)), key, 100)
 
 
 def test_discrete_parameters_are_not_truncated():

@@ -28,7 +28,7 @@ from gibbous.recipe import describe, restore
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import Batch
 
-_NETWORKS = 3  # one more when networks of the same shapes take their numbers for something else
+_NETWORKS = 4  # one more when networks of the same shapes take their numbers for something else
 
 
 def recipe(method: AbstractMethod, latent: Latent, spec: Spec, history: History) -> dict[str, Any]:

@@ -35,6 +35,12 @@ ProblemArg = Annotated[
     Path, typer.Argument(help="Python file that defines `prior`, `simulator`, maybe `observed`.")
 ]
 PosteriorArg = Annotated[Path, typer.Argument(help="File that `gibbous fit` wrote.")]
+ObservedOption = Annotated[
+    Path | None, typer.Option(help="The measurement (.npy or text), if not the problem's.")
+]
+ParametersOption = Annotated[
+    str | None, typer.Option(help="Comma-separated names to infer; the rest is marginalised.")
+]
 SeedOption = Annotated[int, typer.Option(help="Same seed, same machine, same result.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -130,9 +136,7 @@ def fit(
         bool, typer.Option("--fresh", help="Simulate afresh at every step (JAX simulators).")
     ] = False,
     file: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("posterior.gibbous"),
-    parameters: Annotated[
-        str | None, typer.Option(help="Comma-separated names to infer; the rest is marginalised.")
-    ] = None,
+    parameters: ParametersOption = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -149,8 +153,9 @@ def fit(
     else:
         source = gb.simulate(p.prior, p.simulator, n or 10_000, seed=seed)
     config = gb.FitConfig(steps=steps, checkpoint=file.with_name(file.name + ".checkpoint"))
-    names = None if parameters is None else tuple(parameters.split(","))
-    posterior = gb.fit(p.method, p.prior, source, parameters=names, config=config, seed=seed)
+    posterior = gb.fit(
+        p.method, p.prior, source, parameters=_names(parameters), config=config, seed=seed
+    )
     posterior.save(file, overwrite=overwrite)
     h = posterior.history
     out.print(
@@ -161,13 +166,49 @@ def fit(
 
 @app.command()
 @_friendly
+def rounds(
+    problem: ProblemArg,
+    n: Annotated[int, typer.Option("-n", help="Number of simulations, all rounds together.")],
+    number: Annotated[int, typer.Option("--rounds", help="Number of rounds.")] = 5,
+    observed: ObservedOption = None,
+    file: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("posterior.gibbous"),
+    parameters: ParametersOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Learn the posterior of the measurement alone, simulating where it is.
+
+    The problem's `method` must be fit for it, such as gb.Truncated(gb.NPE()) or gb.NLE(). What is
+    made is kept in a folder beside the file: after Ctrl-C, the same command goes on.
+    """
+    _new(file, overwrite)
+    if not 0 < number <= n:
+        raise ConfigError(f"expected at least one simulation a round, got {n} for {number} rounds")
+    p = load_problem(problem)
+    folder = file.with_name(file.name + ".rounds")
+    run = gb.fit_rounds(
+        p.method, p.prior, p.simulator, p.observation(observed), rounds=number,
+        per_round=n // number, parameters=_names(parameters),
+        config=gb.RoundsConfig(folder=folder), seed=seed,
+    )  # fmt: skip
+    run.posterior.save(file, overwrite=overwrite)
+    run.plot()[0].figure.savefig(folder / "rounds.png")
+    changes = ", ".join(f"{c:.2f}" for c in run.changes)
+    out.print(
+        f"{run.posterior!r} in {file}, for this measurement and no other\n{len(run.posteriors)} "
+        f"rounds, {len(run.simulations):,} simulations, ended: {run.stopped}\nC2ST of each "
+        f"round's posterior to the one before (0.5: the same): {changes or 'one round only'}\n"
+        f"simulations, posteriors and rounds.png in {folder}"
+    )
+
+
+@app.command()
+@_friendly
 def sample(
     problem: ProblemArg,
     posterior: PosteriorArg = Path("posterior.gibbous"),
     n: Annotated[int, typer.Option("-n", help="Number of draws.")] = 4_000,
-    observed: Annotated[
-        Path | None, typer.Option(help="The measurement (.npy or text), if not the problem's.")
-    ] = None,
+    observed: ObservedOption = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder for draws and figures.")] = Path(
         "draws"
     ),
@@ -204,6 +245,10 @@ def check(
     for sentence in report.findings():
         out.print(sentence)
     out.print(f"page in {file}")
+
+
+def _names(parameters: str | None) -> tuple[str, ...] | None:
+    return None if parameters is None else tuple(parameters.split(","))
 
 
 def _new(path: Path, overwrite: bool) -> None:

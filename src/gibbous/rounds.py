@@ -345,7 +345,8 @@ def _look(plan: _Plan, course: _Course, posterior: Posterior, key: Key) -> _Cour
     if course.draws:
         pair = [np.asarray(d.array[:_COMPARED]) for d in (course.draws[-1], draws)]
         changes = (*changes, float(c2st(*pair, seed=key_compare)))
-    if isinstance(plan.method, Truncated):
+    last = len(course.posteriors) + 1 == plan.rounds  # nobody proposes from there
+    if isinstance(plan.method, Truncated) and not last:
         region = Region.of(posterior, plan.x_obs, draws, plan.method.epsilon)
         inferred = {name: course.sims.theta[name] for name in posterior.names}
         used, regions = used & region.inside(inferred), (*regions, region)

@@ -129,3 +129,27 @@ def test_regression_finds_the_coefficients_of_a_parabola():
 def test_monomials_are_all_products_up_to_the_degree():
     m = pooling.monomials(jnp.array([2.0, 3.0]), 2)
     np.testing.assert_array_equal(m, [1, 2, 3, 4, 6, 9])
+
+
+def test_polynomials_are_orthonormal_and_the_last_is_the_distance_from_a_curve():
+    x = ellipse(jax.random.key(5), 20_000, 1e-3, 0.7)
+    coefficients = pooling.orthonormal(x, 2)
+    p = pooling.polynomials(x, coefficients, 2)
+    # Over the same points, so that only rounding and the ridge (1e-6) are left:
+    # x^2 + (y / .7)^2 - 1 is about 2e-3, computed from terms of size one with an error of 1e-7.
+    np.testing.assert_allclose(p.T @ p / len(x), np.eye(6), atol=1e-3)
+    # A shift along the normal by one noise is a change of about one; the gradient of the polynomial
+    # varies along the ellipse by 1 / .7, hence the wide interval.
+    normal = x * jnp.array([1.0, 1 / 0.49])
+    further = x + 1e-3 * normal / jnp.linalg.norm(normal, axis=1, keepdims=True)
+    change = jnp.abs(pooling.polynomials(further, coefficients, 2) - p)
+    assert float(jnp.min(change[:, -1])) > 0.7
+    assert float(jnp.max(change[:, -1])) < 1.5
+    assert float(jnp.max(change[:, :-1])) < 0.02  # the others see a thousandth of an axis
+
+
+def test_polynomials_stay_in_bounds_where_columns_are_degenerate_or_huge():
+    flags = jnp.stack([jnp.arange(100.0) % 2, jnp.ones(100)], axis=1)  # of which squares are equal
+    p = pooling.polynomials(1e20 * flags, pooling.orthonormal(flags, 3), 3)
+    assert np.isfinite(p).all()
+    assert float(jnp.max(jnp.abs(p))) <= 10.0
