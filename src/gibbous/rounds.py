@@ -192,10 +192,8 @@ def fit_rounds(
             except SimulationError as error:
                 if r == 0:
                     raise
-                stopped, told = (
-                    "failed",
-                    f"round {r} ends here, those before it are returned: {error}",
-                )
+                stopped = "failed"
+                told = f"round {r} ends here, those before it are returned: {error}"
                 warnings.warn(told, SimulationWarning, stacklevel=2)
                 break
             advance(r, f"training on {course.used.sum():,} simulations")
