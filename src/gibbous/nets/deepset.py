@@ -45,8 +45,9 @@ class DeepSet(AbstractEmbedding):
     Args:
         pool: how learnt features are pooled: names of `gibbous.nets.pooling.POOLS` joined by "+",
             such as "mean", "mean+std", "mean+std+max+min" or "attention".
-        degree: of the monomials that `pooling.regression` fits to the set; 0 leaves it out. None
-            takes the largest degree up to 4 that has at most 35 monomials in d variables.
+        degree: of the polynomials of a point, and of those that `pooling.regression` fits to the
+            set; 0 leaves them out. None takes the largest degree up to 4 that has at most 35
+            monomials in d variables.
         size: length of the learnt part of the embedding.
         width, depth: of phi and Phi. activation: name of a function of `jax.nn`.
     """
