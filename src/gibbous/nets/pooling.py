@@ -9,8 +9,9 @@ monomials of the coordinates as columns, points near a curve or a surface obey a
 equation: then the residual scale |R_jj| is the noise around it, and the coefficients are its shape,
 both as precise as a fit to all points can be. (QR of the columns and not Cholesky of their Gram
 matrix: that has the square of the condition number, 1e10 and more, which float32 cannot hold.)
-`orthonormal` does the same once over the points of all sets: the columns less their fits, over their
-residual scales, are polynomials with mean square one, of which a network can see any.
+`orthonormal` does the same once over the points of all sets: the columns less their fits, over
+their residual scales, are polynomials with mean square one, of which a network can see any.
+
 Pooling by second moments goes back to Lin et al. 2015 (arXiv 1504.07889), a network with a
 least-squares solver inside to Bertinetto et al. 2019 (arXiv 1805.08136).
 
