@@ -10,7 +10,7 @@ demo: $(VENV)/installed  ## the double-moon problem, end to end
 	$(BIN)/gibbous demo --overwrite
 
 test: $(VENV)/developed  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
 
 test-fast: $(VENV)/developed  ## without the statistical studies
 	$(BIN)/python -m pytest -m "not slow"
