@@ -106,6 +106,74 @@ def test_the_page_holds_findings_and_figures(honest, tmp_path):
         honest.save(tmp_path / "report.html")
 
 
+# --- by size --------------------------------------------------------------------------------------
+
+
+class OfSets(Exact):
+    """N(sum x / (n + 1), 1/(n + 1)) for n points of a mean of prior N(0, 1) with unit noise, which
+    is too narrow from 30 points on."""
+
+    def _mean_sd(self, x, mask):
+        n = jnp.sum(mask)
+        wrong = jnp.where(n >= 30, self.factor, 1.0)
+        return jnp.sum(mask[:, None] * x, axis=0) / (n + 1), wrong * (n + 1) ** -0.5
+
+    def sample(self, key, x, mask, n):
+        mean, sd = self._mean_sd(x, mask)
+        return Trace((mean + sd * jax.random.normal(key, (n, 2)))[None], jnp.zeros(()))
+
+    def log_prob(self, z, x, mask):
+        return dist.Normal(*self._mean_sd(x, mask)).log_prob(z).sum()
+
+
+@gb.simulator
+def any_size(key, theta):
+    a, b = jax.random.split(key)
+    n = jnp.exp(jax.random.uniform(a) * jnp.log(101.0))
+    return theta["theta"] + jax.random.normal(b, (100, 2)), jnp.arange(100) < jnp.floor(n)
+
+
+def by_size(fitted, factor):
+    posterior = replace(fitted, approximation=OfSets(factor), event_shape=(None, 2), sizes=(1, 100))
+    return gb.check(posterior, any_size, n=1_000, draws=200, seed=2, progress=False)
+
+
+def test_coverage_is_told_by_size(fitted):
+    report = by_size(fitted, 1.0)
+    assert report.calibrated
+    assert sum(b.coverage.m for b in report.by_size) == 1_000
+    assert len(report.by_size) == 4
+    assert (report.by_size[0].low, report.by_size[-1].high) == (1, 100)
+    for b in report.by_size:
+        assert b.low <= b.high
+        # Minus the entropy, for two normals of variance 1/(n + 1), between those of the edges.
+        low, high = (np.log(n + 1) - np.log(2 * np.pi) - 1 for n in (b.low, b.high))
+        assert (
+            low - 4 / np.sqrt(b.coverage.m) < b.log_prob.mean() < high + 4 / np.sqrt(b.coverage.m)
+        )
+    sentence = next(s for s in report.findings() if "100 points" in s)
+    assert "as it should be; log density" in sentence
+    assert any("for small datasets" in c for c, _ in report.sections()[0].figures)
+
+
+def test_what_is_wrong_for_large_sets_only_is_seen_in_their_bin(fitted):
+    report = by_size(fitted, 0.6)
+    assert not report.calibrated
+    wrong = ["TOO FAR (" in s or "TOO FAR;" in s for s in report.findings() if " points:" in s]
+    assert wrong[:2] == [False, False]
+    assert wrong[-1]
+
+
+def test_bins_hold_as_many_and_never_cut_one_size():
+    from gibbous.diagnostics import size_bins
+
+    rows = size_bins(np.repeat([1, 2, 3], [700, 200, 100]))
+    assert [r.sum() for r in rows] == [700, 300]
+    rows = size_bins(np.arange(1_000))
+    assert [r.sum() for r in rows] == [250] * 4
+    assert len(size_bins(np.full(10, 5))) == 1
+
+
 def test_too_few_datasets_are_refused(fitted):
     with pytest.raises(ConfigError, match="at least 10"):
         gb.check(fitted, simulator, n=5, seed=0)

@@ -24,7 +24,8 @@ ROOT = Path(gibbous.__file__).parent
 FLOORS = {
     **dict.fromkeys(["_types", "errors", "scaling", "compilation", "progress", "history"], 0),
     **dict.fromkeys(["recipe", "distributions"], 0),
-    **dict.fromkeys(["tensors", "prior", "latent", "nets/", "samplers/"], 1),
+    "sets": 0,
+    **dict.fromkeys(["tensors", "prior", "latent", "missing", "nets/", "samplers/"], 1),
     "estimators/": 1.5,
     **dict.fromkeys(["simulation/", "posteriors/"], 2),
     **dict.fromkeys(["checkpoint", "method", "schedule", "tasks/", "diagnostics/"], 3),

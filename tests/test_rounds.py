@@ -117,7 +117,7 @@ def test_without_its_correction_a_method_fails_the_same_check():
     config = gb.FitConfig(steps=1_000, warmup=0.3, progress=False)
     key_data, key_train = jax.random.split(jax.random.key(0))
     method = base("NPE")
-    ready = from_simulations(method, PRIOR, late, None, config, key_data)
+    ready = from_simulations(method, PRIOR, late, None, None, config, key_data)
     assert deviation(learn(method, ready, key_train)) > TOLERANCE
     # and the verb for users refuses to do it
     with pytest.raises(ConfigError, match="rounds that did not draw from the prior"):

@@ -225,6 +225,7 @@ class _Broken(AbstractMethod):
     learns_posterior: ClassVar[bool] = True
     learns_data: ClassVar[bool] = False
     any_proposal: ClassVar[bool] = False
+    takes_sets: ClassVar[bool] = False
 
     def pace(self, dim, n_train):
         return Pace()
@@ -282,7 +283,7 @@ def test_npe_is_held_back_where_parameters_are_many_and_simulations_few():
 def test_rows_that_fill_up_a_shape_count_for_nothing(sims):
     rows = sims.rows(np.arange(500))
     ready = [
-        from_simulations(METHOD, PRIOR, rows, None, config(), jax.random.key(0), room)
+        from_simulations(METHOD, PRIOR, rows, None, None, config(), jax.random.key(0), room)
         for room in (None, 900)
     ]
     plain, padded = ready
@@ -305,7 +306,7 @@ def test_rows_that_fill_up_a_shape_count_for_nothing(sims):
 def test_fits_with_room_for_as_many_share_their_programs(sims):
     def fit(n, steps):
         rows, config_ = sims.rows(np.arange(n)), config(steps=steps, checks=10)
-        ready = from_simulations(METHOD, PRIOR, rows, None, config_, jax.random.key(0), 2_000)
+        ready = from_simulations(METHOD, PRIOR, rows, None, None, config_, jax.random.key(0), 2_000)
         return learn(METHOD, ready, jax.random.key(1))
 
     fit(700, 100)

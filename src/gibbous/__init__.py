@@ -31,7 +31,8 @@ from gibbous.fit import fit
 from gibbous.history import History
 from gibbous.load import load
 from gibbous.methods import CMPE, CORRECTIONS, FMPE, METHODS, NLE, NPE, NRE, Atomic, Truncated
-from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity
+from gibbous.missing import Missing, MissingAs, Subsets
+from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity, Indicators, SetTransformer
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
@@ -73,6 +74,9 @@ __all__ = [
     "GibbousWarning",
     "History",
     "Identity",
+    "Indicators",
+    "Missing",
+    "MissingAs",
     "NestedSlice",
     "Posterior",
     "Prior",
@@ -80,8 +84,10 @@ __all__ = [
     "Report",
     "Rounds",
     "RoundsConfig",
+    "SetTransformer",
     "Simulations",
     "Simulator",
+    "Subsets",
     "TrainingInterrupted",
     "Truncated",
     "check",

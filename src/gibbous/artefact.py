@@ -20,6 +20,7 @@ from gibbous.errors import ArtefactError
 from gibbous.history import History
 from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Spec
+from gibbous.missing import MISSING, AbstractMissing, Forgotten, Subsets
 from gibbous.posteriors.direct import DirectPosterior
 from gibbous.posteriors.mcmc import MCMCPosterior
 from gibbous.posteriors.posterior import Posterior
@@ -28,10 +29,17 @@ from gibbous.recipe import describe, restore
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import Batch
 
-_NETWORKS = 4  # one more when networks of the same shapes take their numbers for something else
+_NETWORKS = 5  # one more when networks of the same shapes take their numbers for something else
 
 
-def recipe(method: AbstractMethod, latent: Latent, spec: Spec, history: History) -> dict[str, Any]:
+def recipe(
+    method: AbstractMethod,
+    latent: Latent,
+    spec: Spec,
+    history: History,
+    sizes: tuple[int, int] | None,
+    missing: AbstractMissing | Subsets | None,
+) -> dict[str, Any]:
     """All of a posterior but its arrays, as plain JSON values."""
     return {
         "networks": _NETWORKS,
@@ -42,6 +50,8 @@ def recipe(method: AbstractMethod, latent: Latent, spec: Spec, history: History)
         "z_continuous": latent.n_continuous,
         "event_shape": list(spec.pilot.x.shape[1:]),
         "few": spec.few,
+        "sizes": sizes,
+        "missing": describe(missing),
         "history": history.to_json(),
     }
 
@@ -86,15 +96,22 @@ def load_posterior(
         approximation, latent, x_scaler = tensors.restore((*like, x_scaler), arrays)
     except ArtefactError as error:
         raise ArtefactError(f"{path} does not fit its recipe: {error}") from None
-    shape = tuple(header["event_shape"])
+    shape, sizes = tuple(header["event_shape"]), header["sizes"]
     return Posterior(
         approximation=approximation,
         latent=latent,
         x_scaler=x_scaler,
-        event_shape=(None, *shape[1:]) if approximation.iid else shape,
+        event_shape=(None, *shape[1:]) if approximation.iid or sizes else shape,
+        sizes=None if sizes is None else (sizes[0], sizes[1]),
+        missing=_missing(header, path),
         history=History.from_json(header["history"]),
         recipe={k: v for k, v in header.items() if k not in ("kind", "format")},
     )
+
+
+def _missing(header: dict[str, Any], path: str | Path) -> AbstractMissing | Subsets | None:
+    custom = header["missing"] is not None and header["missing"]["type"] == "custom"
+    return Forgotten() if custom else restore(header["missing"], MISSING, path)
 
 
 def _skeleton(
@@ -109,8 +126,10 @@ def _skeleton(
     empty = Standardizer.empty((header["z_continuous"],))
     latent = Latent(prior, names, empty, empty)
 
+    entries = isinstance(_missing(header, path), AbstractMissing)
+
     def model(method: AbstractMethod, pilot: Batch) -> Any:
-        return method.init(jax.random.key(0), Spec(pilot, header["few"], latent))
+        return method.init(jax.random.key(0), Spec(pilot, header["few"], latent, entries))
 
     # Nothing is computed: the arrays of the file will take the place of the weights.
     shapes = (header["z_dim"],), event_shape

@@ -7,18 +7,29 @@ the mean log density of the truth
     (1/m) sum_i log q(theta*_i | x_i),
 
 whose expectation no density exceeds that of the exact posterior: calibration says whether a
-posterior is honest, this says how sharp it is.
+posterior is honest, this says how sharp it is. Where datasets differ in size, all of it is asked
+for small and for large ones as well.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from gibbous import plots
 from gibbous._types import Seed, as_key
-from gibbous.diagnostics import Coverage, EcdfBand, coverage, ecdf_band, pit, ranks
+from gibbous.diagnostics import (
+    Coverage,
+    EcdfBand,
+    SizeBin,
+    coverage,
+    ecdf_band,
+    pit,
+    ranks,
+    size_bins,
+)
 from gibbous.errors import ConfigError, OutputExistsError
 from gibbous.history import History
 from gibbous.posteriors.posterior import Posterior
@@ -26,6 +37,7 @@ from gibbous.report import Section, Table, write_page
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator
+from gibbous.simulation.sources import observed_part
 
 _SIGMAS = (1.0, 2.0, 3.0)
 
@@ -41,6 +53,8 @@ class Report:
         coverage: central and normal intervals at k sigma.
         log_prob: log density of the truth in nats, [m]; None if the posterior has no density.
         prior_log_prob: the same under the prior, [m]; None if nuisances were marginalised.
+        by_size: coverage and log density in up to four bins of the number of points; empty where
+            all datasets have as many.
         history: of the fit.
     """
 
@@ -51,13 +65,15 @@ class Report:
     coverage: Coverage
     log_prob: Float[np.ndarray, " m"] | None
     prior_log_prob: Float[np.ndarray, " m"] | None
+    by_size: tuple[SizeBin, ...]
     history: History
 
     @property
     def calibrated(self) -> bool:
-        """Every ECDF inside its band, and coverage within 3 standard errors at 1, 2, 3 sigma."""
-        off = [np.abs(self.coverage.z_scores(k)).max() for k in _SIGMAS]
-        return bool(self.ecdf.inside.all() and max(off) <= 3.0)
+        """Every ECDF inside its band, and coverage within 3 standard errors at 1, 2, 3 sigma; in
+        bins of size, of which there are more, within 4."""
+        inside = self.ecdf.inside.all() and _furthest(self.coverage) <= 3
+        return bool(inside and all(_furthest(b.coverage) <= 4 for b in self.by_size))
 
     def findings(self) -> list[str]:
         """The result in sentences."""
@@ -72,6 +88,13 @@ class Report:
                 f"{label}: rank ECDF {inside} its {level} band; coverage at {worst:.0f} sigma is "
                 f"{z:+.1f} standard errors from nominal, {verdict} ({m} datasets)."
             )
+        for b in self.by_size:
+            off = _furthest(b.coverage)
+            told = f"{b.low} to {b.high} points: coverage at most {off:.1f} standard errors off"
+            told += ", as it should be" if off <= 4 else ", TOO FAR"
+            if b.log_prob is not None:
+                told += "; log density {:.2f} ± {:.2f} nats".format(*mean_and_error(b.log_prob))
+            sentences.append(f"{told} ({b.coverage.m} datasets).")
         if self.log_prob is None:
             return [*sentences, "This posterior has draws but no density: sharpness is not known."]
         mean, error = mean_and_error(self.log_prob)
@@ -108,6 +131,9 @@ class Report:
              "if too wide.",
              plots.rank_histograms(self.ranks, self.n_draws, labels)),
         ]  # fmt: skip
+        if self.by_size:
+            caption = "Coverage at 1 sigma, for small datasets and for large ones."
+            figures.append((caption, plots.coverage_by_size(self.by_size, labels)))
         return [
             Section(
                 "Calibration and sharpness",
@@ -162,6 +188,7 @@ def check(
         raise ConfigError(f"expected at least 10 datasets and 10 draws, got {n=}, {draws=}")
     key = as_key(seed)
     sims = simulate(posterior.prior, simulator, n, seed=key, progress=progress).usable()
+    sims = observed_part(jax.random.fold_in(key, 1), sims, posterior.missing)
     return check_on(posterior, sims, draws=draws, seed=key, progress=progress)
 
 
@@ -180,16 +207,28 @@ def check_on(
     mean = array.mean(axis=1, dtype=np.float64)
     sd = array.std(axis=1, ddof=1, dtype=np.float64)
     everything = set(posterior.names) == set(posterior.prior.names)
+    log_prob = None
+    if posterior.approximation.tractable:
+        log_prob = posterior.log_prob(inferred, sims.x, log_evidence=evidence)
+    sizes = np.zeros(len(sims)) if sims.sizes is None else sims.sizes
+    rows = size_bins(sizes) if np.ptp(sizes) else []
     return Report(
         labels=posterior.latent.labels,
         n_draws=draws,
         ranks=rank,
         ecdf=ecdf_band(u),
         coverage=coverage(u, mean, sd, truth),
-        log_prob=posterior.log_prob(inferred, sims.x, log_evidence=evidence)
-        if posterior.approximation.tractable
-        else None,
+        log_prob=log_prob,
         prior_log_prob=np.asarray(posterior.prior.log_prob(sims.theta)) if everything else None,
+        by_size=tuple(
+            SizeBin(
+                low=int(sizes[b].min()),
+                high=int(sizes[b].max()),
+                coverage=coverage(u[b], mean[b], sd[b], truth[b]),
+                log_prob=None if log_prob is None else log_prob[b],
+            )
+            for b in rows
+        ),
         history=posterior.history,
     )
 
@@ -197,6 +236,11 @@ def check_on(
 def mean_and_error(values: Float[np.ndarray, " m"]) -> tuple[float, float]:
     """Mean and its standard error."""
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def _furthest(c: Coverage) -> float:
+    """Standard errors that coverage is off at most, over scalars, at 1, 2 and 3 sigma."""
+    return max(float(np.abs(c.z_scores(k)).max()) for k in _SIGMAS)
 
 
 def close_figures(sections: list[Section]) -> None:

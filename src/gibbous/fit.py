@@ -8,12 +8,14 @@ import numpy as np
 
 from gibbous._types import Key, Seed, as_key
 from gibbous.artefact import recipe
-from gibbous.errors import ConfigError, ParameterError
+from gibbous.errors import ConfigError, ParameterError, ShapeError
 from gibbous.latent import Latent
 from gibbous.method import FEW, AbstractMethod, Pace, Spec
+from gibbous.missing import AbstractMissing, Subsets
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
 from gibbous.scaling import Standardizer
+from gibbous.sets import Groups
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator
@@ -25,6 +27,8 @@ from gibbous.simulation.sources import (
     Stored,
     check_continuous,
     fit_x_scaler,
+    groups,
+    observe,
     store,
     to_batch,
 )
@@ -34,6 +38,7 @@ _PILOT = 4_096  # rows that networks begin from; fresh ones also fit the scalers
 _FRESH = 1_024  # fresh simulations to validate on
 _LEAST = 10  # stored simulations to train on
 _MAX_VALIDATION = 4_096  # stored simulations to validate on
+_THINNED = Subsets(0.25)  # of stored sets, which are then harder to overfit (docs/recipe.md)
 
 
 def fit(
@@ -42,16 +47,23 @@ def fit(
     data: Simulations | Simulator,
     *,
     parameters: tuple[str, ...] | None = None,
+    missing: AbstractMissing | Subsets | None = None,
     config: FitConfig = FitConfig(),  # noqa: B008  (frozen)
     seed: Seed,
 ) -> Posterior:
     """Learn the posterior.
+
+    Stored sets of points are thinned in training, by a method that takes sets of any size: the
+    posterior then serves sets of a quarter as many points as well.
 
     Args:
         method: `gb.NPE(...)`, `gb.NLE(...)` or `gb.NRE(...)`.
         prior: of all parameters that the simulator takes.
         data: simulations, or a JAX simulator, which is then run afresh at every step.
         parameters: those to infer; the others are nuisances, marginalised by being left out.
+        missing: what observations may lack, drawn anew for each dataset whenever it is used:
+            `gb.Missing` and `gb.MissingAs` entries, which are then NaN in observations, or
+            `gb.Subsets` of the points of sets.
         config: how to train.
         seed: an int or a JAX key.
 
@@ -74,18 +86,20 @@ def fit(
         )
     key_data, key_train = jax.random.split(as_key(seed))
     if isinstance(data, Simulations):
-        ready = from_simulations(method, prior, data, parameters, config, key_data)
+        ready = from_simulations(method, prior, data, parameters, missing, config, key_data)
     else:
-        ready = _from_simulator(method, prior, data, parameters, config, key_data)
+        ready = _from_simulator(method, prior, data, parameters, missing, config, key_data)
     return learn(method, ready, key_train)
 
 
 class Ready(NamedTuple):
-    """Data made ready for the training loop."""
+    """Data made ready for the training loop; sizes: least and most points of sets."""
 
     latent: Latent
     x_scaler: Standardizer
     event_shape: tuple[int, ...]
+    sizes: tuple[int, int] | None
+    missing: AbstractMissing | Subsets | None
     source: AbstractSource
     validation: Stored
     pilot: Batch
@@ -97,7 +111,8 @@ class Ready(NamedTuple):
 def learn(method: AbstractMethod, ready: Ready, key: Key) -> Posterior:
     """Train, and put the posterior together."""
     n_train = ready.n_train
-    spec = Spec(ready.pilot, n_train is not None and n_train < FEW, ready.latent)
+    missing = isinstance(ready.missing, AbstractMissing)
+    spec = Spec(ready.pilot, n_train is not None and n_train < FEW, ready.latent, missing)
     model, history = train(
         method,
         spec,
@@ -108,15 +123,16 @@ def learn(method: AbstractMethod, ready: Ready, key: Key) -> Posterior:
         n_train,
         ready.fingerprint,
     )
-    approximation = method.posterior(model, ready.latent)
-    shape = ready.event_shape
+    approximation, shape = method.posterior(model, ready.latent), ready.event_shape
     return Posterior(
         approximation=approximation,
         latent=ready.latent,
         x_scaler=ready.x_scaler,
-        event_shape=(None, *shape[1:]) if approximation.iid else shape,
+        event_shape=(None, *shape[1:]) if approximation.iid or ready.sizes else shape,
+        sizes=ready.sizes,
+        missing=ready.missing,
         history=history,
-        recipe=recipe(method, ready.latent, spec, history),
+        recipe=recipe(method, ready.latent, spec, history, ready.sizes, ready.missing),
     )
 
 
@@ -125,6 +141,7 @@ def from_simulations(
     prior: Prior,
     sims: Simulations,
     parameters: tuple[str, ...] | None,
+    missing: AbstractMissing | Subsets | None,
     config: FitConfig,
     key: Key,
     room: int | None = None,
@@ -132,10 +149,10 @@ def from_simulations(
     """Split, standardise and encode simulations; with `room` for so many, so that programs serve
     any number up to that."""
     wanted = (parameters,) if isinstance(parameters, str) else parameters or prior.names
-    missing = sorted(set(wanted) - set(sims.theta))
-    if missing:
+    lacking = sorted(set(wanted) - set(sims.theta))
+    if lacking:
         raise ParameterError(
-            f"these simulations hold {list(sims.theta)} and lack {missing}; simulate from this "
+            f"these simulations hold {list(sims.theta)} and lack {lacking}; simulate from this "
             "prior, or name with parameters= what they hold"
         )
     sims = sims.usable()
@@ -146,31 +163,87 @@ def from_simulations(
         )
     # By NumPy: a shuffle by JAX is compiled anew for every length.
     order = np.random.default_rng(np.asarray(jax.random.key_data(key))).permutation(len(sims))
+    keys = jax.random.split(key)
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
     given = not method.learns_posterior
     latent = Latent.fit(prior, train_rows.theta, parameters, discrete=given, density=given)
     config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
+    _check_missing(method, missing, sims)
     if method.learns_data:
-        check_continuous(train_rows.x)
-    x_scaler = fit_x_scaler(train_rows.x)
+        check_continuous(train_rows)
+    x_scaler = fit_x_scaler(train_rows)
+    thinned = missing
+    if missing is None and method.takes_sets and sims.x.ndim == 3:
+        thinned = _THINNED
     digest = hashlib.sha256(sims.x.tobytes())
     for name in sorted(sims.theta):
         digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
     assert config.batch_size is not None  # resolved
     stored = store(train_rows, latent, x_scaler, given, room)
+    pilot = to_batch(
+        train_rows.rows(np.arange(min(len(stored.rows.z), _PILOT)) % len(train_rows)),
+        latent,
+        x_scaler,
+        given,
+    )
+    validation = store(
+        validation_rows, latent, x_scaler, given, room and _held_out(room, config.validation)
+    )
     return Ready(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=sims.event_shape,
-        source=Resident(stored, config.batch_size),
-        pilot=jax.tree.map(lambda v: v[:_PILOT], stored.rows),
-        validation=store(
-            validation_rows, latent, x_scaler, given, room and _held_out(room, config.validation)
+        sizes=_sizes(method, thinned, sims),
+        missing=missing,
+        source=Resident(
+            stored,
+            config.batch_size,
+            thinned,
+            groups(train_rows if room is None else sims, thinned, config.batch_size),
         ),
+        pilot=observe(keys[1], pilot, missing),
+        validation=validation._replace(rows=observe(keys[0], validation.rows, missing)),
         config=config,
         n_train=len(train_rows),
         fingerprint=digest.hexdigest(),
     )
+
+
+def _check_missing(
+    method: AbstractMethod, missing: AbstractMissing | Subsets | None, sims: Simulations
+) -> None:
+    """Whether the method can do without what is missing.
+
+    Raises:
+        ConfigError: if it cannot, or `missing` is nothing of the kind.
+        ShapeError: if datasets are no sets, or of another shape than what was read off.
+    """
+    if missing is None:
+        return
+    if not isinstance(missing, AbstractMissing | Subsets):
+        raise ConfigError(f"expected gb.Missing, gb.MissingAs or gb.Subsets, got {missing!r}")
+    if isinstance(missing, Subsets):
+        if sims.x.ndim != 3:
+            raise ShapeError(f"gb.Subsets are of sets of points [n, d], got {sims.event_shape}")
+        return
+    if method.learns_data or getattr(method, "iid", False):
+        raise ConfigError(
+            "a likelihood needs its data complete, as far as gb.NLE goes, and of iid points those "
+            "that lack an entry are left out as they are; gb.NPE and gb.NRE learn what is missing"
+        )
+    missing.present(jax.random.key(0), sims.event_shape)
+
+
+def _sizes(
+    method: AbstractMethod, missing: AbstractMissing | Subsets | None, sims: Simulations
+) -> tuple[int, int] | None:
+    """Least and most points of the sets that a method is trained on; None if they have to be as
+    many as were simulated."""
+    if sims.x.ndim != 3 or not (method.takes_sets or sims.sizes is not None):
+        return None
+    sizes = np.array([sims.x.shape[1]]) if sims.sizes is None else sims.sizes
+    least = missing.size(0.0, sizes.min()) if isinstance(missing, Subsets) else sizes.min()
+    return int(least), int(sizes.max())
 
 
 def _held_out(n: int, share: float) -> int:
@@ -182,6 +255,7 @@ def _from_simulator(
     prior: Prior,
     simulator: Simulator,
     parameters: tuple[str, ...] | None,
+    missing: AbstractMissing | Subsets | None,
     config: FitConfig,
     key: Key,
 ) -> Ready:
@@ -200,17 +274,30 @@ def _from_simulator(
     held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()
     given = not method.learns_posterior
     latent = Latent.fit(prior, pilot.theta, parameters, discrete=given, density=given)
+    _check_missing(method, missing, pilot)
     if method.learns_data:
-        check_continuous(pilot.x)
-    x_scaler = fit_x_scaler(pilot.x)
+        check_continuous(pilot)
+    x_scaler = fit_x_scaler(pilot)
     assert config.batch_size is not None  # resolved
+    validation = store(held_out, latent, x_scaler, given, None)
     return Ready(
         latent=latent,
         x_scaler=x_scaler,
         event_shape=pilot.event_shape,
-        source=Fresh(simulator, latent, x_scaler, config.batch_size, given),
-        pilot=to_batch(pilot, latent, x_scaler, given),
-        validation=store(held_out, latent, x_scaler, given, None),
+        sizes=_sizes(method, missing, pilot),
+        missing=missing,
+        source=Fresh(
+            simulator,
+            latent,
+            x_scaler,
+            config.batch_size,
+            given,
+            missing,
+            # The simulator's own sizes come in no order, so that any slot may be the largest.
+            Groups() if pilot.sizes is not None else groups(pilot, missing, config.batch_size),
+        ),
+        pilot=observe(key_validation, to_batch(pilot, latent, x_scaler, given), missing),
+        validation=validation._replace(rows=observe(key_scale, validation.rows, missing)),
         config=config,
         n_train=None,
         fingerprint=hashlib.sha256(held_out.x.tobytes()).hexdigest(),

@@ -31,12 +31,13 @@ class Spec(NamedTuple):
 
     pilot: some rows to begin from (shapes are theirs, and networks may standardise on them); few:
     there are so few simulations to train on (`FEW`) that a single network overfits them; latent:
-    the space of z, with the prior in it.
+    the space of z, with the prior in it; missing: entries of x may be NaN.
     """
 
     pilot: Batch
     few: bool
     latent: Latent
+    missing: bool = False
 
 
 class Ctx(NamedTuple):
@@ -93,6 +94,11 @@ class AbstractMethod(AbstractRecipe):
     @abstractmethod
     def any_proposal(self) -> bool:
         """It is right wherever its parameters were drawn from, and not from the prior only."""
+
+    @property
+    @abstractmethod
+    def takes_sets(self) -> bool:
+        """It sees a dataset as a set of any number of points, in any order."""
 
     @abstractmethod
     def pace(self, dim: int, n_train: int) -> Pace:

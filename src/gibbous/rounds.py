@@ -282,7 +282,7 @@ def _simulate(plan: _Plan, folder: Folder, course: _Course, key_theta: Key, key_
     n, sims = len(next(iter(theta.values()))), folder.rows(r)
     made = 0 if sims is None else len(sims)
 
-    def join(x: np.ndarray, first_error: str | None) -> Simulations:
+    def join(x: Any, first_error: str | None) -> Simulations:
         rows = {k: v[made : made + len(x)] for k, v in theta.items()}
         new = Simulations(rows, x, first_error, np.full(len(x), r))
         parts = [s for s in (course.sims, sims, new) if s is not None]
@@ -325,8 +325,8 @@ def _fit(plan: _Plan, folder: Folder, course: _Course, key: Key) -> Posterior:
     config = replace(plan.config.fit, progress=False, checkpoint=folder.checkpoint)
     key_data, key_train = jax.random.split(key)
     ready = from_simulations(
-        plan.method, plan.prior, course.sims.rows(course.used), plan.parameters, config, key_data,
-        room=plan.rounds * plan.per_round,
+        plan.method, plan.prior, course.sims.rows(course.used), plan.parameters, None, config,
+        key_data, room=plan.rounds * plan.per_round,
     )  # fmt: skip
     posterior = learn(plan.method, ready, key_train)
     folder.keep_posterior(r, posterior)

@@ -74,8 +74,8 @@ class Standardizer(eqx.Module):
         return -jnp.log(self.scale) - jnp.where(self.heavy > 0, 0.5 * jnp.log1p(y**2), 0.0)
 
     def excess(self, v: np.ndarray | Array) -> float:
-        """How far `v` leaves the fitted range, in units of that range (0 when inside)."""
+        """How far `v` leaves the fitted range, in units of it (0 when inside); NaN is left out."""
         v = np.asarray(v, dtype=np.float64)
         low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
         width = np.where(high > low, high - low, np.maximum(np.abs(high), 1e-30))
-        return float(np.max(np.maximum(low - v, v - high) / width, initial=0.0))
+        return float(np.nanmax(np.maximum(low - v, v - high) / width, initial=0.0))

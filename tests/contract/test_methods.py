@@ -112,6 +112,10 @@ class _Broken(AbstractMethod):
     def any_proposal(self):
         return self.method.any_proposal
 
+    @property
+    def takes_sets(self):
+        return self.method.takes_sets
+
     def pace(self, dim, n_train):
         return self.method.pace(dim, n_train)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gibbous.diagnostics import coverage
+from gibbous.diagnostics import SizeBin, coverage
 from gibbous.errors import ConfigError, ShapeError
 from gibbous.plots import coverage as plot_coverage
-from gibbous.plots import coverage_tails
+from gibbous.plots import coverage_by_size, coverage_tails
 from gibbous.plots.coverage import fraction_interval
 
 M = 400
@@ -84,3 +84,18 @@ def test_wrong_arguments(cov, plot):
         plot(cov, ["a"])
     with pytest.raises(ConfigError, match="central"):
         plot(cov, ["a", "b"], kind="median")
+
+
+def test_coverage_by_size_is_drawn_in_its_bins(cov):
+    bins = [SizeBin(1, 9, cov, None), SizeBin(10, 40, cov, None), SizeBin(41, 100, cov, None)]
+    ax = coverage_by_size(bins, ["a", "b"], k=2.0)
+    lines = {line.get_label(): line for line in ax.lines}
+    nominal, central, _, error = cov.at(2.0)
+    np.testing.assert_allclose(lines["b"].get_ydata(), [central[1]] * 3)
+    x = lines["b"].get_xdata()
+    edges = [1, 9.5, 40.5, 101]
+    assert all(low < v < high for low, v, high in zip(edges, x, edges[1:], strict=False))
+    bands = [p for p in ax.patches if "standard error" in p.get_label()]
+    np.testing.assert_allclose(bands[0].get_data().values, nominal + 3 * error)
+    with pytest.raises(ShapeError, match="labels"):
+        coverage_by_size(bins, ["a"])

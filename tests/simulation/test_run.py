@@ -179,7 +179,7 @@ def test_a_scalar_is_no_dataset(prior):
     def pair(key, theta):
         return theta["v"], theta["v"]
 
-    with pytest.raises(ShapeError, match="return one array"):
+    with pytest.raises(ShapeError, match=r"a set \[n, d\] and its mask"):
         simulate(prior, pair, 10, seed=0)
 
 
@@ -248,3 +248,56 @@ def test_the_bar_is_for_terminals(prior, monkeypatch, stream, progress, seen):
     assert ("simulating" in written) == seen
     assert ("150/150" in written) == seen
     assert seen or written == ""
+
+
+# --- sets of any size -----------------------------------------------------------------------------
+
+
+@simulator
+def some_in_jax(key, theta):
+    """As many points as a parameter says, scattered over the array."""
+    x = theta["a"] + jnp.arange(9.0)[:, None]
+    order = jax.random.permutation(key, 9)
+    return x[order], order < jnp.floor(9 * theta["v"][0])
+
+
+@simulator(backend="numpy")
+def some_in_numpy(rng, theta):
+    return theta["a"] + np.arange(np.floor(9 * theta["v"][0]), dtype=np.float32)[:, None]
+
+
+@pytest.mark.parametrize("one", [some_in_jax, some_in_numpy], ids=["jax", "numpy"])
+def test_simulators_may_return_any_number_of_points(prior, one):
+    sims = simulate(prior, one, 150, seed=0, workers=1, progress=False)
+    n = np.floor(9 * sims.theta["v"][:, 0]).astype(int)
+    assert n.min() == 0
+    np.testing.assert_array_equal(sims.sizes, n)
+    assert sims.x.shape == (150, n.max(), 1)
+    assert sims.n_failed == 0
+    for points, a, count in zip(sims.sets(), sims.theta["a"], n, strict=True):
+        np.testing.assert_allclose(np.sort(points[:, 0]), a + np.arange(count), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        (jnp.zeros((4, 2)), jnp.ones(5)),
+        (jnp.zeros(4), jnp.ones(4)),
+        (jnp.zeros((4, 2)), jnp.ones((4, 2))),
+        (jnp.zeros((4, 2)), jnp.ones(4), jnp.ones(4)),
+        (jnp.zeros((4, 2)), 4),
+    ],
+)
+def test_what_is_no_set_with_its_mask_is_refused(prior, out):
+    with pytest.raises(ShapeError, match=r"mask \[n\]"):
+        simulate(prior, simulator(lambda key, theta: out), 10, seed=0, progress=False)
+
+
+def test_a_set_of_other_points_is_a_failed_row(prior):
+    @simulator(backend="numpy")
+    def odd(rng, theta):
+        return np.ones((3, 2 if theta["a"] < 1 else 1))
+
+    with pytest.warns(SimulationWarning, match=r"has shape \(3, 1\), the first had \(3, 2\)"):
+        sims = simulate(prior, odd, 50, seed=1, workers=1, progress=False)
+    assert 0 < sims.n_failed < 50

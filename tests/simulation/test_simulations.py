@@ -104,3 +104,48 @@ def test_rows_know_their_round(sims, tmp_path):
         sims.append(Simulations({"a": np.zeros(2)}, np.zeros((2, 4, 2))))
     with pytest.raises(ShapeError, match="round"):
         Simulations({"a": np.zeros(2)}, np.zeros((2, 3)), round=np.zeros(3))
+
+
+# --- sets of different sizes ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def ragged():
+    rng = np.random.default_rng(1)
+    sets = [rng.normal(size=(n, 2)).astype(np.float32) for n in (3, 0, 7, 5)]
+    sets[3][1, 0] = np.nan
+    return sets, Simulations({"a": np.arange(4.0)}, sets)
+
+
+def same(found, sets):
+    assert len(found) == len(sets)
+    for x, y in zip(found.sets(), sets, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_sets_are_padded_in_memory_only(ragged, tmp_path):
+    sets, sims = ragged
+    assert sims.x.shape == (4, 7, 2)
+    assert sims.sizes.tolist() == [3, 0, 7, 5]
+    same(sims, sets)
+    assert sims.valid.tolist() == [True, True, True, False]  # padding is no failure
+    same(sims.usable().rows(np.array([2, 0])), [sets[2], sets[0]])
+    sims.save(tmp_path / "sets")
+    back = Simulations.load(tmp_path / "sets")
+    assert back.sizes.tolist() == sims.sizes.tolist()
+    same(back, sets)
+    whole = Simulations({"a": np.zeros(1_000)}, [*(np.ones((1, 2)),) * 999, np.ones((1_000, 2))])
+    whole.save(tmp_path / "long")
+    # 1,999 points of 8 bytes and 1,000 rows of some 20; padded they would be 8 MB.
+    assert (tmp_path / "long").stat().st_size < 60_000
+
+
+def test_sets_can_be_appended(ragged):
+    sets, sims = ragged
+    more = Simulations({"a": np.ones(2)}, np.ones((2, 9, 2)))
+    same(sims.append(more), [*sets, *more.x])
+    same(more.append(sims), [*more.x, *sets])
+    with pytest.raises(ShapeError, match="of the shapes"):
+        sims.append(Simulations({"a": np.ones(2)}, np.ones((2, 9, 3))))
+    with pytest.raises(ShapeError, match="sizes"):
+        Simulations({"a": np.ones(2)}, np.ones((2, 9, 2)), sizes=np.ones(3, int))

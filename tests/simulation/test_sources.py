@@ -8,10 +8,21 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from gibbous import Prior, Simulations, simulator
+from gibbous import Prior, Simulations, Subsets, simulate, simulator
 from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
-from gibbous.simulation.sources import Batch, Fresh, Resident, Stored, fit_x_scaler, to_batch
+from gibbous.simulation.sources import (
+    Batch,
+    Fresh,
+    Resident,
+    Stored,
+    fit_x_scaler,
+    groups,
+    pairs,
+    some_points,
+    store,
+    to_batch,
+)
 
 ROWS, BATCH, STEPS = 23, 5, 20_000  # 5 does not divide 23
 
@@ -126,18 +137,113 @@ def test_fresh_z_is_standardised(fresh):
     assert not np.array_equal(z, source.batch(jax.random.key(3), jnp.int32(0)).z)
 
 
+# --- sets of different sizes ----------------------------------------------------------------------
+
+SETS = Prior(a=dist.Normal(0.0, 1.0))
+
+
+@simulator
+def points(key, theta):
+    """All points of a set are its parameter; 1 to 40 of them, log uniform."""
+    n = jnp.floor(jnp.exp(jax.random.uniform(key) * jnp.log(41.0)))
+    return jnp.broadcast_to(theta["a"], (40, 1)), jnp.arange(40) < n
+
+
+@pytest.fixture(scope="module")
+def ragged():
+    sims = simulate(SETS, points, 999, seed=0, progress=False)
+    return sims, Latent.fit(SETS, sims.theta), fit_x_scaler(sims)
+
+
+def net(x, mask):
+    """What tells whether a point was cut, or padding counted."""
+    counts = jnp.ones(len(x)) if mask is None else mask
+    return jnp.stack([jnp.sum(counts), jnp.sum(counts * x[:, 0]), jnp.sum(x[:, 0])])
+
+
+@pytest.mark.parametrize("missing", [None, Subsets(0.25), Subsets(5)])
+def test_groups_lose_no_point(ragged, missing):
+    sims, latent, x_scaler = ragged
+    stored = store(sims, latent, x_scaler, False, None)
+    source = Resident(stored, 64, missing, groups(sims, missing, 64))
+    assert len(source.groups.ends) > 1
+    for k in range(20):
+        batch = source.batch(jax.random.key(k), jnp.int32(0))
+        e = batch.embedded(net)
+        np.testing.assert_allclose(e, jax.vmap(net)(batch.x, batch.mask), rtol=1e-5)
+        np.testing.assert_allclose(e[:, 1], e[:, 0] * batch.x[:, 0, 0], rtol=1e-4)  # all are equal
+        if missing is None:
+            np.testing.assert_allclose(e[:, 2], e[:, 1], rtol=1e-5)  # padding is zero
+
+
+def test_subsets_of_sets_of_one_size_come_in_groups():
+    sims = Simulations({"a": np.zeros(300)}, np.ones((300, 40, 1)))
+    cut = groups(sims, Subsets(1), 32)
+    batch = Resident(
+        Stored(Batch(jnp.zeros((300, 1)), jnp.asarray(sims.x)), jnp.array(300)), 32, Subsets(1), cut
+    ).batch(jax.random.key(0), jnp.int32(0))
+    assert len(cut.ends) > 1
+    want = jax.vmap(net)(batch.x, batch.mask)[:, :2]
+    np.testing.assert_array_equal(batch.embedded(net)[:, :2], want)
+    assert groups(Simulations({"a": np.zeros(9)}, np.ones((9, 4))), None, 3).ends == ()
+
+
+def test_ragged_rows_are_equally_likely(ragged):
+    sims, latent, x_scaler = ragged
+    sims = sims.rows(np.arange(ROWS))
+    source = Resident(
+        store(sims, latent, x_scaler, False, None), BATCH, None, groups(sims, None, 5)
+    )
+    keys = jax.random.split(jax.random.key(0), 4_000)
+    batches = jax.jit(jax.vmap(lambda k: source.batch(k, jnp.int32(0))))(keys)
+    z = np.asarray(latent.encode(sims.theta))[:, 0]
+    row = np.argmin(np.abs(np.asarray(batches.z) - z), axis=2)
+    assert _p_value(row) > 1e-3
+
+
+def test_fresh_sets_of_any_size(ragged):
+    _, latent, x_scaler = ragged
+    source = Fresh(points, latent, x_scaler, 2_000, False)
+    batch = source.batch(jax.random.key(0), jnp.int32(0))
+    n = np.asarray(batch.mask.sum(axis=1))
+    assert (n.min(), n.max()) == (1, 40)
+    a = np.asarray(x_scaler.inverse(batch.x))[:, 0, 0]
+    np.testing.assert_allclose(latent.encode({"a": a}), batch.z, atol=1e-4)
+    assert np.all(np.asarray(batch.x)[np.asarray(batch.mask) == 0] == 0)
+
+
+def test_points_drawn_from_sets_are_among_those_that_count():
+    x = jnp.broadcast_to(jnp.arange(8.0)[:, None], (500, 8, 1))
+    mask = jnp.zeros((500, 8)).at[:, 2:5].set(1.0)
+    batch = Batch(jnp.arange(500.0)[:, None], x, mask)
+    for n, different in ((2, 2), (3, 3), (6, 3)):
+        some = some_points(jax.random.key(0), batch, n)
+        assert some.mask is None
+        assert set(np.unique(some.x)) == {2, 3, 4}
+        assert all(len(set(row[:, 0])) == different for row in np.asarray(some.x))
+    z, point = pairs(batch)
+    assert (z.shape, point.shape) == ((4_000, 1), (4_000, 1))
+    assert set(np.unique(point)) == {2, 3, 4}
+    np.testing.assert_array_equal(z[:, 0], np.repeat(np.arange(500), 8))
+
+
 # --- scaling of datasets --------------------------------------------------------------------------
 
 
 def test_vectors_are_scaled_element_by_element_and_sets_by_feature():
     rng = np.random.default_rng(0)
+    theta = {"a": np.zeros(400)}
     vectors = rng.normal(size=(400, 3)) * [1, 10, 100]
-    assert fit_x_scaler(vectors).loc.shape == (3,)
-    np.testing.assert_allclose(fit_x_scaler(vectors).scale, vectors.std(0), rtol=1e-5)
+    scaler = fit_x_scaler(Simulations(theta, vectors))
+    assert scaler.loc.shape == (3,)
+    np.testing.assert_allclose(scaler.scale, vectors.std(0), rtol=1e-5)
     sets = rng.normal(size=(400, 7, 2)) * [1, 10]
-    scaler = fit_x_scaler(sets)
+    scaler = fit_x_scaler(Simulations(theta, sets))
     assert scaler.loc.shape == (2,)
     np.testing.assert_allclose(scaler.scale, sets.reshape(-1, 2).std(0), rtol=1e-5)
+    some = [x[: 1 + i % 7] for i, x in enumerate(sets)]  # padding is no data
+    scaler = fit_x_scaler(Simulations(theta, some))
+    np.testing.assert_allclose(scaler.scale, np.concatenate(some).std(0), rtol=1e-5)
 
 
 def test_all_rows_as_one_batch(fresh):

@@ -65,6 +65,11 @@ class Atomic(AbstractMethod):
         """Yes."""
         return True
 
+    @property
+    def takes_sets(self) -> bool:
+        """As NPE does."""
+        return self.method.takes_sets
+
     def pace(self, dim: int, n_train: int) -> Pace:
         """That of NPE."""
         return self.method.pace(dim, n_train)
@@ -79,7 +84,7 @@ class Atomic(AbstractMethod):
         atoms = jnp.stack([jnp.roll(z, -i, axis=0) for i in range(min(self.atoms, rows))], axis=1)
         log_prior = model.latent.tree.log_prior(z)
         priors = jnp.stack([jnp.roll(log_prior, -i) for i in range(atoms.shape[1])], axis=1)
-        e = jax.vmap(model.posterior.embedding)(batch.x, batch.mask)
+        e = batch.embedded(model.posterior.embedding)
         log_q = jax.vmap(jax.vmap(model.posterior.density.log_prob, (0, None)))(atoms, e)
         log_w = log_q - priors
         atomic = jax.nn.logsumexp(log_w, axis=1) - log_w[:, 0]

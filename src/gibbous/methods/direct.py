@@ -18,7 +18,7 @@ from gibbous.estimators.ensemble import ensemble
 from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Ctx, Spec
 from gibbous.nets.base import AbstractEmbedding, Embedding, build_embedding
-from gibbous.nets.mlp import choose_embedding
+from gibbous.nets.choice import choose_embedding
 from gibbous.posteriors.direct import DirectPosterior
 from gibbous.simulation.sources import Batch
 
@@ -45,6 +45,11 @@ class AbstractDirectMethod(AbstractMethod):
         """No: what is learnt is the posterior under the distribution that was simulated from."""
         return False
 
+    @property
+    def takes_sets(self) -> bool:
+        """As the embedding does."""
+        return isinstance(self.embedding, AbstractEmbedding) and self.embedding.takes_sets
+
     def init(self, key: Key, spec: Spec) -> DirectPosterior:
         """Make the networks.
 
@@ -52,19 +57,20 @@ class AbstractDirectMethod(AbstractMethod):
             ConfigError: if datasets are no vectors and no embedding was chosen.
         """
         key_embedding, key_density = jax.random.split(key)
-        recipe = choose_embedding(self.embedding, spec.pilot.x)
-        embedding, e = build_embedding(recipe, key_embedding, spec.pilot.x)
+        x, mask = spec.pilot.x, spec.pilot.mask
+        recipe = choose_embedding(self.embedding, x, spec.missing)
+        embedding, e = build_embedding(recipe, key_embedding, x, mask)
         estimator = ensemble(self.estimator, self.members, spec.few)
         return DirectPosterior(embedding, estimator.build(key_density, spec.pilot.z, e))
 
     def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """The estimator's loss of each row."""
 
-        def one(key: Key, z: Array, x: Array, mask: Array | None) -> Array:
-            return model.density.loss(z, model.embedding(x, mask), ctx.moment(key))
+        def one(key: Key, z: Array, e: Array) -> Array:
+            return model.density.loss(z, e, ctx.moment(key))
 
         keys = jax.random.split(ctx.key, len(batch.z))
-        return jax.vmap(one)(keys, batch.z, batch.x, batch.mask)
+        return jax.vmap(one)(keys, batch.z, batch.embedded(model.embedding))
 
     def posterior(self, model: DirectPosterior, latent: Latent) -> DirectPosterior:
         """The model is the posterior."""

@@ -67,6 +67,11 @@ class NLE(AbstractMethod):
         """Yes: what is learnt of x given theta does not depend on where theta came from."""
         return True
 
+    @property
+    def takes_sets(self) -> bool:
+        """No: points one by one."""
+        return False
+
     def pace(self, dim: int, n_train: int) -> Pace:
         """Where simulations are many, half as long at twice the rate (docs/recipe.md)."""
         return Pace() if n_train < FEW else Pace(35, learning_rate=1e-2)

@@ -33,7 +33,8 @@ from gibbous.estimators.ratio import Classifier, Ratio
 from gibbous.latent import Latent
 from gibbous.method import FEW, AbstractMethod, Ctx, Pace, Spec
 from gibbous.nets.base import AbstractEmbedding, Embedding, build_embedding
-from gibbous.nets.mlp import Identity, choose_embedding
+from gibbous.nets.choice import choose_embedding
+from gibbous.nets.mlp import Identity
 from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
 from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
@@ -86,6 +87,11 @@ class NRE(AbstractMethod):
         """Yes: what is learnt of x given theta does not depend on where theta came from."""
         return True
 
+    @property
+    def takes_sets(self) -> bool:
+        """As the embedding does."""
+        return isinstance(self.embedding, AbstractEmbedding) and self.embedding.takes_sets
+
     def pace(self, dim: int, n_train: int) -> Pace:
         """Where simulations are many, a third as long at twice the rate (docs/recipe.md)."""
         return Pace() if n_train < FEW else Pace(24, learning_rate=1e-2)
@@ -108,24 +114,24 @@ class NRE(AbstractMethod):
             ShapeError: if datasets are no sets of points where they are iid.
             ConfigError: if they are no vectors and no embedding was chosen.
         """
-        z, x = spec.pilot.z, spec.pilot.x
+        z, x, mask = spec.pilot.z, spec.pilot.x, spec.pilot.mask
         if self.iid:
             if x.ndim != 3:
                 raise ShapeError(f"iid=True takes sets of points [n, d], got shape {x.shape[1:]}")
-            z, x = pairs(spec.pilot)
+            (z, x), mask = pairs(spec.pilot), None
         key_embedding, key_ratio = jax.random.split(key)
-        recipe = Identity() if self.iid else choose_embedding(self.embedding, x)
-        embedding, e = build_embedding(recipe, key_embedding, x)
+        recipe = Identity() if self.iid else choose_embedding(self.embedding, x, spec.missing)
+        embedding, e = build_embedding(recipe, key_embedding, x, mask)
         keys = jax.random.split(key_ratio, members(self.members, spec.few))
         build = eqx.filter_vmap(lambda k: self.classifier.build(k, z.shape[1], e.shape[1]))
         return RatioModel(embedding=embedding, ratios=build(keys), iid=self.iid)
 
     def loss(self, model: "RatioModel", batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """The loss of each row, or its mean over some points of it."""
-        z, x, mask, rows = batch.z, batch.x, batch.mask, len(batch.z)
+        z, rows = batch.z, len(batch.z)
         if self.iid:
             z, x = pairs(some_points(ctx.key, batch, self.points))
-            mask = None
+            batch = Batch(z, x)
         k = 1 if self.loss_kind == "A" else self.contrasts
         # Points of one set share their z, which is no contrast: take neighbours a whole set away.
         shift = len(z) // rows
@@ -137,7 +143,7 @@ class NRE(AbstractMethod):
         def own(v: Array) -> Array:
             return jnp.concatenate([v] * len(turns))
 
-        e = jax.vmap(model.embedding)(x, mask)
+        e = batch.embedded(model.embedding)
         # Features once for each row, and not for each pair.
         a, b = jax.vmap(model.features)(z, e)
         logits = jax.vmap(model.compare)(others(z), own(e), others(a), own(b))

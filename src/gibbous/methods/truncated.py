@@ -53,6 +53,11 @@ class Truncated(AbstractMethod):
         """No: from the prior, inside the region."""
         return False
 
+    @property
+    def takes_sets(self) -> bool:
+        """As the method does."""
+        return self.method.takes_sets
+
     def pace(self, dim: int, n_train: int) -> Pace:
         """That of the method."""
         return self.method.pace(dim, n_train)

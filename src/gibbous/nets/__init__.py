@@ -2,12 +2,25 @@
 
 from gibbous.nets.base import AbstractEmbedding, Embedding
 from gibbous.nets.deepset import DeepSet
+from gibbous.nets.indicators import Indicators
 from gibbous.nets.mlp import MLP, Identity
+from gibbous.nets.set_transformer import SetTransformer
 
 EMBEDDINGS: dict[str, type[AbstractEmbedding]] = {
     "DeepSet": DeepSet,
+    "SetTransformer": SetTransformer,
     "MLP": MLP,
     "Identity": Identity,
+    "Indicators": Indicators,
 }
 
-__all__ = ["EMBEDDINGS", "MLP", "AbstractEmbedding", "DeepSet", "Embedding", "Identity"]
+__all__ = [
+    "EMBEDDINGS",
+    "MLP",
+    "AbstractEmbedding",
+    "DeepSet",
+    "Embedding",
+    "Identity",
+    "Indicators",
+    "SetTransformer",
+]

@@ -4,7 +4,8 @@
 
 An embedding is given to a method as a *recipe* (sizes only; it learns the event shape when the fit
 begins, and sees some of the data, so that it can standardise what it computes) or as a ready
-`eqx.Module` of the user's own with `__call__(x, mask) -> vector`.
+`eqx.Module` of the user's own with `__call__(x, mask) -> vector`. Entries of x that are missing are
+NaN, for which `gb.Indicators` prepares a recipe that cannot take them.
 """
 
 from abc import abstractmethod
@@ -32,22 +33,44 @@ class Embedding(Protocol):
 class AbstractEmbedding(AbstractRecipe):
     """A recipe for an embedding: sizes now, weights when there are data."""
 
+    @property
+    def takes_sets(self) -> bool:
+        """Datasets are sets [n, d] of any number of points in any order, with masks."""
+        return False
+
+    @property
+    def takes_missing(self) -> bool:
+        """It knows what to make of entries that are NaN."""
+        return False
+
     @abstractmethod
-    def build(self, key: Key, x: Float[Array, "rows ..."]) -> Embedding:
-        """Make the network for datasets like those in `x`, [rows, *event_shape]."""
+    def build(
+        self, key: Key, x: Float[Array, "rows ..."], mask: Float[Array, "rows n"] | None = None
+    ) -> Embedding:
+        """Make the network for datasets like those in `x`, [rows, *event_shape]; mask: of sets of
+        different sizes, which only those get that `takes_sets`."""
 
 
 def build_embedding(
-    recipe: AbstractEmbedding | Embedding, key: Key, x: Float[Array, "rows ..."]
+    recipe: AbstractEmbedding | Embedding,
+    key: Key,
+    x: Float[Array, "rows ..."],
+    mask: Float[Array, "rows n"] | None = None,
 ) -> tuple[Embedding, Float[Array, "rows e"]]:
     """The network of a recipe (a ready network passes through), and its vectors for `x`.
 
     Raises:
         ShapeError: if it cannot take such datasets, or does not return a vector.
     """
-    net = recipe.build(key, x) if isinstance(recipe, AbstractEmbedding) else recipe
+    ready = not isinstance(recipe, AbstractEmbedding)
+    if mask is not None and not ready and not recipe.takes_sets:
+        raise ShapeError(
+            f"datasets are sets of different sizes, which gb.{type(recipe).__name__} cannot take; "
+            "gb.DeepSet and gb.SetTransformer can"
+        )
+    net = recipe if ready else recipe.build(key, x, mask)
     try:
-        e = jax.vmap(lambda row: net(row, None))(x)
+        e = jax.vmap(net, (0, None if mask is None else 0))(x, mask)
     except Exception as error:
         raise ShapeError(
             f"the embedding cannot take a dataset of shape {x.shape[1:]}: {error}"

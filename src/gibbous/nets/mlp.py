@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
-from gibbous.errors import ConfigError, ShapeError
-from gibbous.nets.base import AbstractEmbedding, Embedding, activation
+from gibbous.errors import ShapeError
+from gibbous.nets.base import AbstractEmbedding, activation
 
 
 class MLP(AbstractEmbedding):
@@ -26,7 +26,7 @@ class MLP(AbstractEmbedding):
     activation: str = "silu"
     skip: bool = True
 
-    def build(self, key: Key, x: Float[Array, "rows d"]) -> "_MLP":
+    def build(self, key: Key, x: Float[Array, "rows d"], mask: Array | None = None) -> "_MLP":
         """Make the network.
 
         Raises:
@@ -53,7 +53,7 @@ class _MLP(eqx.Module):
 class Identity(AbstractEmbedding):
     """The dataset itself, for vectors that are good summaries already."""
 
-    def build(self, key: Key, x: Float[Array, "rows d"]) -> "_Identity":
+    def build(self, key: Key, x: Float[Array, "rows d"], mask: Array | None = None) -> "_Identity":
         """Make the network.
 
         Raises:
@@ -70,19 +70,3 @@ class Identity(AbstractEmbedding):
 class _Identity(eqx.Module):
     def __call__(self, x: Float[Array, " d"], mask: Array | None = None) -> Float[Array, " d"]:
         return x
-
-
-def choose_embedding(
-    recipe: AbstractEmbedding | Embedding | None, x: Float[Array, "rows ..."]
-) -> AbstractEmbedding | Embedding:
-    """The recipe itself, or `Identity` where none was given and the datasets are vectors.
-
-    Raises:
-        ConfigError: if none was given and they are not.
-    """
-    if recipe is None and x.ndim != 2:
-        raise ConfigError(
-            f"a dataset has shape {x.shape[1:]}: say how to embed it, for a set of points [n, d] "
-            "by embedding=gb.DeepSet()"
-        )
-    return Identity() if recipe is None else recipe

@@ -75,11 +75,11 @@ def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
 
 
 def orthonormal(
-    points: Float[Array, "m d"], degree: int, ridge: float = 1e-6
+    points: Float[Array, "m d"], degree: int, mask: Float[Array, " m"], ridge: float = 1e-6
 ) -> Float[Array, "k k"]:
     """Coefficients of polynomials that are orthonormal over the points: with unit mean square,
     each a monomial less its regression on those before it."""
-    r = _triangle(_powers(points, degree), jnp.ones(len(points)), ridge)
+    r = _triangle(_powers(points, degree), mask, ridge)
     return jax.scipy.linalg.solve_triangular(r, jnp.eye(len(r)))
 
 

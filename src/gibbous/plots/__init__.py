@@ -6,7 +6,7 @@ figure can be changed further. matplotlib is imported on the first call, not wit
 
 from gibbous.plots.calibration import ecdf_difference, rank_histograms
 from gibbous.plots.corner import corner
-from gibbous.plots.coverage import coverage, coverage_tails
+from gibbous.plots.coverage import coverage, coverage_by_size, coverage_tails
 from gibbous.plots.datasets import datasets
 from gibbous.plots.loss import loss_curve
 from gibbous.plots.marginals import marginals
@@ -15,6 +15,7 @@ from gibbous.plots.predictive import predictive
 __all__ = [
     "corner",
     "coverage",
+    "coverage_by_size",
     "coverage_tails",
     "datasets",
     "ecdf_difference",

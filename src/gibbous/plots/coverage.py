@@ -7,13 +7,14 @@ hold 5.4 beyond 3 sigma), so there the bands are binomial quantiles and the erro
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import special, stats
 
-from gibbous.diagnostics import Coverage
+from gibbous.diagnostics import Coverage, SizeBin
 from gibbous.errors import ConfigError
 from gibbous.plots.style import (
     CHANCE,
@@ -121,6 +122,52 @@ def coverage_tails(
     ax.set_xlabel("half-width of the interval, and nominal fraction outside it")
     ax.set_ylabel("datasets not covered")
     ax.set_title(f"{_TITLES[kind]}, {cov.m:,} datasets")
+    legend(ax, loc="best")
+    return ax
+
+
+@styled
+def coverage_by_size(
+    bins: Sequence[SizeBin],
+    labels: Sequence[str],
+    *,
+    k: float = 1.0,
+    ax: "matplotlib.axes.Axes | None" = None,
+) -> "matplotlib.axes.Axes":
+    """Fraction of datasets covered by the central k sigma interval, against their size.
+
+    Args:
+        bins: of a `gibbous.check`, for d scalars.
+        labels: d of them.
+        k: sigmas.
+        ax: where to draw.
+
+    Raises:
+        ShapeError: unless there is one label for each scalar.
+    """
+    labels = checked_labels(labels, bins[0].coverage.central.shape[1])
+    ax = one_axes(ax, (5.6, 3.8), len(labels) + 1)
+    edges = [bins[0].low, *((a.high + b.low) / 2 for a, b in pairwise(bins)), bins[-1].high + 1]
+    nominal, _, _, _ = bins[0].coverage.at(k)
+    error = np.array([b.coverage.at(k)[3] for b in bins])
+    for width, alpha, label in (
+        (3, 0.18, "±3 standard errors"),
+        (1, 0.3, "±1 standard error"),
+    ):
+        ax.stairs(
+            nominal + width * error, edges, baseline=nominal - width * error, color=CHANCE,
+            alpha=alpha, lw=0, fill=True, label=label,
+        )  # fmt: skip
+    ax.axhline(nominal, color=TRUTH, lw=0.8, ls=(0, (4, 3)))
+    middle = [np.sqrt(low * high) for low, high in pairwise(edges)]
+    for i, label in enumerate(labels):
+        ax.plot(
+            middle, [b.coverage.at(k)[1][i] for b in bins], marker="o", label=label, **series(i)
+        )
+    ax.set(xscale="log", xlim=(edges[0], edges[-1]))
+    ax.set_xlabel("points of a dataset")
+    ax.set_ylabel(f"datasets covered by {number(k)}\N{GREEK SMALL LETTER SIGMA}")
+    ax.set_title("central intervals by size")
     legend(ax, loc="best")
     return ax
 

@@ -28,6 +28,7 @@ from gibbous.errors import (
     ShapeError,
 )
 from gibbous.latent import Latent
+from gibbous.missing import AbstractMissing, Subsets
 from gibbous.posteriors import observations
 from gibbous.posteriors.base import AbstractPosterior
 from gibbous.posteriors.blocks import Core, evaluate_block, evidence_units, sample_block
@@ -57,6 +58,8 @@ class Posterior:
         x_scaler: the standardiser of datasets.
         event_shape: shape of one dataset; None in it stands for any length.
         history: how the training went.
+        sizes: least and most points of the sets that were trained on, where sets may differ.
+        missing: what observations may lack.
         recipe: what `save` writes besides the arrays, as plain JSON values.
     """
 
@@ -65,6 +68,8 @@ class Posterior:
     x_scaler: Standardizer
     event_shape: tuple[int | None, ...]
     history: Any
+    sizes: tuple[int, int] | None = None
+    missing: AbstractMissing | Subsets | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -86,7 +91,8 @@ class Posterior:
         """Draw from the posterior.
 
         Args:
-            x: one observation [*event_shape], or a batch of them [m, *event_shape].
+            x: one observation [*event_shape], or a batch of them [m, *event_shape]; sets of
+                different sizes [n_i, d] as a list. NaN is a missing value.
             n: draws for each observation.
             seed: an int or a JAX key.
             progress: show a bar (for batches that take long).
@@ -105,7 +111,7 @@ class Posterior:
         if n < 1:
             raise ConfigError(f"expected at least one draw, got {n=}")
         key = stream(seed, "sample")
-        observed = observations.parse(x, self.event_shape, self.x_scaler)
+        observed = self.observed(x)
         run = self.sample_blocks if self.approximation.direct else self._sample_chains
         values, chains, found = run(key, observed, n, progress)
         theta = {name: v if observed.batched else v[0] for name, v in values.items()}
@@ -299,6 +305,15 @@ class Posterior:
         arrays = tensors.flatten((self.approximation, self.latent, self.x_scaler))
         tensors.write(path, arrays, {"kind": "posterior", **self.recipe})
 
+    def observed(self, x: Any) -> Observations:
+        """Observations as the compiled blocks take them.
+
+        Raises:
+            ShapeError, ObservationError: as `sample` does.
+        """
+        entries = isinstance(self.missing, AbstractMissing)
+        return observations.parse(x, self.event_shape, self.x_scaler, self.sizes, entries)
+
     # --- vectorised, once -------------------------------------------------------------------------
 
     def sample_blocks(
@@ -347,25 +362,29 @@ class Posterior:
 
         row: the observation that each job is for.
         """
-        points = min(observed.points, _POINTS) if observed.mask is not None else 1
-        block = _BLOCK if self.approximation.direct else side_by_side()
-        fit = max(1, block // (self.approximation.width(size) * points))
+        points = min(observed.points, _POINTS)
+        if self.approximation.direct:  # which looks at the points once for all draws
+            fit = max(1, _BLOCK // max(size, points))
+        else:
+            fit = max(1, side_by_side() // (self.approximation.width(size) * points))
         width = min(_power_of_two(len(row)), _power_of_two(fit + 1) // 2)
-        parts = []
+        order, parts = np.argsort(observed.counts[row], kind="stable"), []
         with progress_bar("sampling", len(row), unit="blocks", show=progress) as advance:
             for start in range(0, len(row), width):
-                job = np.minimum(np.arange(start, start + width), len(row) - 1)
-                mask = None if observed.mask is None else observed.mask[row[job]]
-                part = sample_block(self._core, key, job, observed.x[row[job]], mask, size)
-                parts.append(jax.tree.map(np.asarray, part))
+                job = order[np.minimum(np.arange(start, start + width), len(row) - 1)]
+                x, mask = observed.rows(row[job], cut=self.approximation.iid)
+                parts.append(
+                    jax.tree.map(np.asarray, sample_block(self._core, key, job, x, mask, size))
+                )
                 advance(min(start + width, len(row)))
-        theta, trace = jax.tree.map(lambda *v: np.concatenate(v)[: len(row)], *parts)
+        back = np.argsort(order)
+        theta, trace = jax.tree.map(lambda *v: np.concatenate(v)[: len(row)][back], *parts)
         return {name: theta[name] for name in self.names}, trace  # jit gives a dict back sorted
 
     def _evaluate(self, theta: Theta | Any, x: Any, what: str) -> np.ndarray:
         """Log density of theta, or log likelihood of x, for parameters in the user's units."""
         values, batch = self.prior.parse(theta, self.names)
-        observed = observations.parse(x, self.event_shape, self.x_scaler)
+        observed = self.observed(x)
         m = len(observed.x)
         if observed.batched and batch not in ((), (m,)):
             raise ShapeError(
@@ -380,16 +399,18 @@ class Posterior:
             for k, v in values.items()
         }
         n = int(np.prod(batch))
-        points = 1 if observed.mask is None else min(observed.points, _POINTS)
+        points = min(observed.points, _POINTS)
         size = min(_power_of_two(n), max(1, _BLOCK // _power_of_two(points)))
-        out = []
+        counts = observed.counts if observed.batched else np.zeros(n)
+        order, out = np.argsort(counts, kind="stable"), []
         for start in range(0, n, size):
-            row = np.minimum(np.arange(start, start + size), n - 1)
-            rows, which = {k: v[row] for k, v in flat.items()}, row if observed.batched else 0
-            mask = None if observed.mask is None else observed.mask[which]
-            block = observed.x[which], mask, observed.batched, what
-            out.append(np.asarray(evaluate_block(self._core, rows, *block)))
-        return np.concatenate([np.zeros(0, np.float32), *out])[:n].reshape(batch)
+            row = order[np.minimum(np.arange(start, start + size), n - 1)]
+            rows = {k: v[row] for k, v in flat.items()}
+            y, mask = observed.rows(row if observed.batched else 0, cut=self.approximation.iid)
+            block = evaluate_block(self._core, rows, y, mask, observed.batched, what)
+            out.append(np.asarray(block))
+        value = np.concatenate([np.zeros(0, np.float32), *out])[:n]
+        return value[np.argsort(order)].reshape(batch)
 
     @property
     def _core(self) -> Core:

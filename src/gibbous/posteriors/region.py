@@ -28,7 +28,6 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key, Theta
 from gibbous.errors import ConfigError
-from gibbous.posteriors import observations
 from gibbous.posteriors.blocks import Core
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.mcmc import MCMCPosterior
@@ -72,7 +71,7 @@ class Region:
                 f"{list(posterior.latent.discrete)} is discrete, and its prior cannot be "
                 "truncated: use gb.NLE() or gb.NRE() as it is, or leave it out of parameters="
             )
-        observed = observations.parse(x, posterior.event_shape, posterior.x_scaler)
+        observed = posterior.observed(x)
         core = Core(posterior.approximation, posterior.latent, posterior.x_scaler)
         mask = None if observed.mask is None else observed.mask[0]
         pool = np.asarray(posterior.latent.encode(dict(draws.values)))

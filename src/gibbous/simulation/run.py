@@ -55,7 +55,7 @@ def simulate(
     Raises:
         SimulationError: if every row fails.
         ConfigError: if n or workers is not positive.
-        ShapeError: if a JAX simulator does not return one array.
+        ShapeError: if a JAX simulator returns neither an array nor a set and its mask.
     """
     if n < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"expected at least one row and one worker, got {n=}, {workers=}")
@@ -119,7 +119,7 @@ def check_jax(simulator: Simulator, theta: Mapping[str, Any]) -> jax.ShapeDtypeS
     """Shape and dtype of one dataset of a JAX simulator, from one row of `theta`, unsimulated.
 
     Raises:
-        ShapeError: if it returns no single array with at least one axis.
+        ShapeError: if it returns neither an array with at least one axis, nor a set and its mask.
         SimulationError: if it cannot be traced.
     """
     try:
@@ -129,6 +129,13 @@ def check_jax(simulator: Simulator, theta: Mapping[str, Any]) -> jax.ShapeDtypeS
             f"the simulator cannot be traced by JAX: {type(error).__name__}: {error}\n"
             'Plain NumPy code is for @gb.simulator(backend="numpy").'
         ) from error
+    if isinstance(out, tuple):
+        shapes = [getattr(part, "shape", None) for part in out]
+        if len(shapes) != 2 or None in shapes or [len(s) for s in shapes] != [2, 1]:  # pyright: ignore[reportArgumentType]
+            raise ShapeError(f"expected a set [n, d] and its mask [n], got a tuple of {shapes}")
+        if shapes[0][0] != shapes[1][0]:  # pyright: ignore[reportOptionalSubscript]
+            raise ShapeError(f"expected a mask [n] as long as its set [n, d], got {shapes}")
+        return out[0]
     if not hasattr(out, "shape") or len(out.shape) == 0:
         raise ShapeError(
             f"expected the simulator to return one array with at least one axis, got {out}"
@@ -149,15 +156,21 @@ def _jax_chunks(
     for start in range(0, n, size):
         index = jnp.arange(start, start + size)
         rows = {k: jnp.asarray(v)[jnp.minimum(index, n - 1)] for k, v in theta.items()}
-        x = np.asarray(run_jax(simulator, key, first + index, rows), np.float32)
-        yield x[: n - start], None
+        x, mask = jax.tree.map(np.asarray, run_jax(simulator, key, first + index, rows))
+        x = x[: n - start]
+        yield (
+            x if mask is None else [s[: int(m.sum())] for s, m in zip(x, mask, strict=False)],
+            None,
+        )
 
 
 @eqx.filter_jit
-def run_jax(simulator: Simulator, key: Key, index: Any, theta: dict[str, Any]) -> jax.Array:
-    """Datasets for a batch of theta; row i uses the key folded with index[i]."""
+def run_jax(
+    simulator: Simulator, key: Key, index: Any, theta: dict[str, Any]
+) -> tuple[jax.Array, jax.Array | None]:
+    """Datasets for a batch of theta, and their masks; row i uses the key folded with index[i]."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-    return jax.vmap(simulator.function)(keys, theta)
+    return jax.vmap(simulator.dataset)(keys, theta)
 
 
 # --- Python ---------------------------------------------------------------------------------------
@@ -215,14 +228,22 @@ def _run_rows(
     return outputs, first_error
 
 
-def stack(parts: list[Rows], first_error: str | None) -> tuple[np.ndarray, str | None]:
-    """All rows in one array; a row that raised, or has another shape than the first, is NaN."""
+def stack(
+    parts: list[Rows], first_error: str | None
+) -> tuple[np.ndarray | list[np.ndarray], str | None]:
+    """All rows in one array, or a list of sets where their sizes differ; a row that raised, or
+    differs from the first in more than the number of points, is NaN."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts), first_error  # pyright: ignore[reportCallIssue,reportArgumentType]
     rows = [x for part in parts for x in part]
     shape = next(x.shape for x in rows if x is not None)
-    x = np.full((len(rows), *shape), np.nan, np.float32)
+    free = len(shape) == 2  # the number of points
+    failed = np.full(shape, np.nan, np.float32)
+    whole = []
     for i, row in enumerate(rows):
-        if row is not None and row.shape == shape:
-            x[i] = row
-        elif row is not None and first_error is None:
+        fits = row is not None and row.shape[free:] == shape[free:] and row.ndim == len(shape)
+        whole.append(row if fits else failed)
+        if row is not None and not fits and first_error is None:
             first_error = f"row {i} has shape {row.shape}, the first had {shape}"
-    return x, first_error
+    same = all(row.shape == shape for row in whole)
+    return (np.stack(whole) if same else whole), first_error

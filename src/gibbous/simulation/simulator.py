@@ -4,12 +4,19 @@
 
 `theta` is a dict from parameter name to value. The function is written for one draw; gibbous
 vectorises it (`vmap` and `jit` for JAX, a pool of processes for Python).
+
+A set of points [n, d] may be of any size. Python returns it as it is; JAX, where shapes are fixed,
+returns (x, mask) with room for the largest: x [n, d], and mask [n], 1 where a point counts.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from gibbous._types import Key
 from gibbous.errors import ConfigError
 
 Backend: TypeAlias = Literal["jax", "numpy"]
@@ -25,6 +32,17 @@ class Simulator:
     def __call__(self, source: Any, theta: dict[str, Any]) -> Any:
         """One dataset, from a JAX key (backend "jax") or a NumPy Generator (backend "numpy")."""
         return self.function(source, theta)
+
+    def dataset(self, key: Key, theta: dict[str, Any]) -> tuple[Array, Array | None]:
+        """x in float32 and its mask, of a JAX simulator; points that count come first, the others
+        are NaN."""
+        out = self.function(key, theta)
+        if not isinstance(out, tuple):
+            return jnp.asarray(out, jnp.float32), None
+        x, mask = jnp.asarray(out[0], jnp.float32), jnp.asarray(out[1]) > 0
+        order = jnp.argsort(~mask)  # stable
+        mask = mask[order]
+        return jnp.where(mask[:, None], x[order], jnp.nan), mask.astype(jnp.float32)
 
 
 @overload
@@ -48,6 +66,11 @@ def simulator(
     @gb.simulator(backend="numpy")
     def any_python(rng, theta):
         return rng.normal(theta["mean"], size=10)
+
+    @gb.simulator
+    def a_set_of_some_points(key, theta):
+        points = theta["mean"] + jax.random.normal(key, (100, 1))
+        return points, jnp.arange(100) < jax.random.randint(key, (), 1, 101)
     ```
 
     Raises:

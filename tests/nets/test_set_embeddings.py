@@ -1,5 +1,6 @@
-"""DeepSet and its pooling: order and padding do not matter, and nothing blows up."""
+"""DeepSet, its pooling, SetTransformer: order and padding do not matter, and nothing blows up."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +14,16 @@ X = jax.random.normal(jax.random.key(0), (64, 30, 2)) * jnp.array([1.0, 5.0]) + 
 POOLS = ["mean", "mean+std", "mean+max", "mean+std+max+min", "attention"]
 
 
+RECIPES = [*(gb.DeepSet(pool=pool) for pool in POOLS), gb.SetTransformer(width=16, heads=2)]
+
+
 def build(**options):
     return gb.DeepSet(**options).build(jax.random.key(1), X)
 
 
-@pytest.fixture(scope="module", params=POOLS)
+@pytest.fixture(scope="module", params=RECIPES, ids=[*POOLS, "transformer"])
 def net(request):
-    return build(pool=request.param)
+    return eqx.filter_jit(request.param.build(jax.random.key(1), X))
 
 
 def test_the_order_of_points_does_not_matter(net):
@@ -38,6 +42,12 @@ def test_padded_points_never_count_whatever_they_hold(net):
     assert not np.allclose(counted, net(X[0], None), atol=0.1)
 
 
+def test_points_that_lack_an_entry_do_not_count(net):
+    lacking = X[0].at[3, 1].set(jnp.nan).at[20].set(jnp.nan)
+    rest = jnp.delete(X[0], jnp.array([3, 20]), axis=0)
+    np.testing.assert_allclose(net(lacking, None), net(rest, None), rtol=2e-3, atol=2e-3)
+
+
 def test_the_number_of_points_is_an_input():
     net = build(pool="mean", degree=0)
     twice = jnp.concatenate([X[0], X[0]])
@@ -45,6 +55,11 @@ def test_the_number_of_points_is_an_input():
     assert difference.max() > 0.1  # log n, standardised by its spread of 0 + 0.1
     # The statistics that follow the learnt part agree but for log n, which is the last.
     np.testing.assert_allclose(difference[32:-1], 0, atol=1e-3)
+
+
+@eqx.filter_jit
+def _squared(net, x):
+    return jax.value_and_grad(lambda x: jnp.sum(net(x, None) ** 2))(x)
 
 
 @pytest.mark.parametrize(
@@ -59,22 +74,37 @@ def test_the_number_of_points_is_an_input():
     ],
     ids=["zeros", "constant", "tiny", "huge", "one point", "flat"],
 )
-def test_odd_sets_give_finite_values_and_gradients(x):
-    net = build()
-    value, gradient = jax.value_and_grad(lambda x: jnp.sum(net(x, None) ** 2))(x)
+@pytest.mark.parametrize("recipe", RECIPES[1::4], ids=["set", "transformer"])
+def test_odd_sets_give_finite_values_and_gradients(recipe, x):
+    value, gradient = _squared(recipe.build(jax.random.key(1), X), x)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
 
-def test_an_empty_set_is_finite():
-    assert np.isfinite(build()(X[0], jnp.zeros(30))).all()
+def test_an_empty_set_is_finite(net):
+    assert np.isfinite(net(X[0], jnp.zeros(30))).all()
+
+
+def test_weights_have_finite_gradients_where_sets_are_empty_or_short():
+    mask = (jnp.arange(30) < jnp.array([[0], [1], [30]])).astype(jnp.float32)
+    for recipe in RECIPES[1::4]:
+        net = recipe.build(jax.random.key(1), X[:8], jnp.ones((8, 30)))
+        loss = eqx.filter_grad(lambda n: jnp.sum(jax.vmap(n)(X[:3], mask) ** 2))
+        gradient = eqx.filter_jit(loss)(net)
+        assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("wrong", [{"heads": 3}, {"inducing": 0}, {"width": -4}])
+def test_sizes_of_a_set_transformer_that_cannot_be(wrong):
+    with pytest.raises(ConfigError, match="a width that heads divide"):
+        gb.SetTransformer(**wrong)
 
 
 @pytest.mark.parametrize(("d", "degree"), [(1, 4), (2, 4), (3, 4), (4, 3), (6, 2), (10, 1)])
 def test_the_degree_keeps_the_number_of_monomials_in_bounds(d, degree):
-    from gibbous.nets.deepset import _degree
+    from gibbous.nets.exact import default_degree
 
-    assert _degree(d) == degree
+    assert default_degree(d) == degree
 
 
 def test_wrong_datasets_and_poolings_are_refused(unchecked):
@@ -133,7 +163,7 @@ def test_monomials_are_all_products_up_to_the_degree():
 
 def test_polynomials_are_orthonormal_and_the_last_is_the_distance_from_a_curve():
     x = ellipse(jax.random.key(5), 20_000, 1e-3, 0.7)
-    coefficients = pooling.orthonormal(x, 2)
+    coefficients = pooling.orthonormal(x, 2, jnp.ones(len(x)))
     p = pooling.polynomials(x, coefficients, 2)
     # Over the same points, so that only rounding and the ridge (1e-6) are left:
     # x^2 + (y / .7)^2 - 1 is about 2e-3, computed from terms of size one with an error of 1e-7.
@@ -150,6 +180,6 @@ def test_polynomials_are_orthonormal_and_the_last_is_the_distance_from_a_curve()
 
 def test_polynomials_stay_in_bounds_where_columns_are_degenerate_or_huge():
     flags = jnp.stack([jnp.arange(100.0) % 2, jnp.ones(100)], axis=1)  # of which squares are equal
-    p = pooling.polynomials(1e20 * flags, pooling.orthonormal(flags, 3), 3)
+    p = pooling.polynomials(1e20 * flags, pooling.orthonormal(flags, 3, jnp.ones(100)), 3)
     assert np.isfinite(p).all()
     assert float(jnp.max(jnp.abs(p))) <= 10.0
