@@ -15,6 +15,7 @@ from gibbous.tasks.lotka_volterra import lotka_volterra
 from gibbous.tasks.one_moon import OneMoonPosterior, one_moon
 from gibbous.tasks.sir import sir
 from gibbous.tasks.slcp import slcp, slcp_distractors
+from gibbous.tasks.source_counts import source_counts
 from gibbous.tasks.two_moons import TwoMoonsPosterior, two_moons
 
 TASKS: dict[str, Callable[[], Task]] = {
@@ -29,6 +30,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "sir": sir,
     "slcp": slcp,
     "slcp_distractors": slcp_distractors,
+    "source_counts": source_counts,
     "two_moons": two_moons,
 }
 
@@ -53,5 +55,6 @@ __all__ = [
     "sir",
     "slcp",
     "slcp_distractors",
+    "source_counts",
     "two_moons",
 ]
