@@ -32,7 +32,7 @@ from gibbous.history import History
 from gibbous.load import load
 from gibbous.methods import CMPE, CORRECTIONS, FMPE, METHODS, NLE, NPE, NRE, Atomic, Truncated
 from gibbous.missing import Missing, MissingAs, Subsets
-from gibbous.nets import EMBEDDINGS, MLP, DeepSet, Identity, Indicators, SetTransformer
+from gibbous.nets import CNN, EMBEDDINGS, MLP, DeepSet, Identity, Indicators, SetTransformer
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
@@ -47,6 +47,7 @@ __version__ = _version("gibbous")
 
 __all__ = [
     "CMPE",
+    "CNN",
     "CORRECTIONS",
     "EMBEDDINGS",
     "ESTIMATORS",
