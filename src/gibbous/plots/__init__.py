@@ -4,6 +4,7 @@ Every function draws on the axes it is given, or on a new figure, and returns th
 figure can be changed further. matplotlib is imported on the first call, not with this package.
 """
 
+from gibbous.plots.bands import bands
 from gibbous.plots.calibration import ecdf_difference, rank_histograms
 from gibbous.plots.corner import corner
 from gibbous.plots.coverage import coverage, coverage_by_size, coverage_tails
@@ -13,6 +14,7 @@ from gibbous.plots.marginals import marginals
 from gibbous.plots.predictive import predictive
 
 __all__ = [
+    "bands",
     "corner",
     "coverage",
     "coverage_by_size",
