@@ -6,11 +6,13 @@
     python -m benchmarks rounds --task two_moons --budget 1000 10000 --references FOLDER
     python -m benchmarks floor
     python -m benchmarks guard
+    python -m benchmarks skies
 
 `run` adds a JSON line a job to the file of results; `table` writes RESULTS.md and its figures.
 `rounds` does the same for sequential rounds, an observation a line, and prints them.
 `floor` prints what a step of training takes, over the least that its arithmetic could take;
 `guard` fails if that, or the accuracy of two tasks, is worse than it was.
+`skies` adds a line a method to `skies.jsonl`: source counts from images, and their figure.
 """
 
 import argparse
@@ -60,6 +62,15 @@ def parser() -> argparse.ArgumentParser:
     floor.add_argument("--repeats", type=int, default=5)
     floor.add_argument("--steps", type=int, default=2_000, help="of each fit")
     commands.add_parser("guard", help="fail if training is slower or worse than it was")
+    skies = commands.add_parser("skies", help="source counts from images")
+    skies.add_argument("--method", choices=["NPE", "NRE"], default=["NPE", "NRE"], **some)
+    skies.add_argument("--budget", type=int, default=20_000)
+    skies.add_argument("--steps", type=int, default=1_500)
+    skies.add_argument("--layers", type=int, default=0, help="convolutions of the embedding")
+    skies.add_argument("--skies", type=int, default=500, help="fresh ones to check on")
+    skies.add_argument("--seed", type=int, default=0)
+    skies.add_argument("--figure", type=Path, default=HERE / "figures" / "source_counts.png")
+    skies.add_argument("--out", type=Path, default=HERE / "skies.jsonl")
     return top
 
 
@@ -81,6 +92,14 @@ def main() -> int:
             with args.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(of_rounds(line), flush=True)
+        return 0
+    if args.command == "skies":
+        from benchmarks.run import stamp
+        from benchmarks.skies import run as run_skies
+
+        common = stamp()
+        with args.out.open("a") as file:
+            file.writelines(json.dumps(common | line) + "\n" for line in run_skies(args))
         return 0
     if args.command == "floor":
         from benchmarks.floor import CASES, HEADINGS, measure, row
