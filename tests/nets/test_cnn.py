@@ -86,6 +86,7 @@ def test_what_is_no_image_is_refused(unchecked):
         build(activation="nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"layers": 1, "bins": 0}, {"layers": 0}])
 def test_it_learns_how_far_a_field_is_correlated(options, tmp_path):
     # Pixels have variance one whatever theta is: the correlation of neighbours is what there is to

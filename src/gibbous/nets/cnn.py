@@ -14,10 +14,10 @@ bands, each twice as wide as the one before,
 
     x = w_1 + ... + w_J + c_J,      c_j = B_j * c_{j-1},      w_j = c_{j-1} - c_j,      c_0 = x,
 
-B_j the B-spline (1, 4, 6, 4, 1) / 16 along both axes with steps of 2^(j-1) pixels. Histograms of
-such bands hold nearly all that is known of random fields of sources (Ajani et al. 2021, arXiv
-2101.01542). Bins end at quantiles of the images that the fit begins with, closer in the tails; what
-is fed on is the square root of the number in each, whose noise is everywhere about the same.
+B_j the B-spline (1, 4, 6, 4, 1) / 16 along both axes with steps of 2^(j-1) pixels (histograms of
+such bands as a summary of a map: Ajani et al. 2021, arXiv 2101.01542). Bins end at quantiles of the
+images that the fit begins with, closer in the tails; what is fed on is the square root of the
+number in each, whose noise is everywhere about the same.
 
 Shapes: x [h, w, channels], e [size + statistics].
 """
@@ -164,11 +164,12 @@ def histogram(m: Float[Array, "h w"], ends: Float[Array, " k"]) -> Float[Array, 
 
 
 def _blur(x: Array, step: int, mode: str) -> Array:
-    """Sums of shifted images: on a CPU fifty times as fast as a convolution."""
+    """Sums of shifted images: on a CPU much faster than a convolution."""
     h, w, reach = x.shape[0], x.shape[1], 2 * step
     x = jnp.pad(x, ((reach, reach), (reach, reach), (0, 0)), mode=mode)
-    x = sum(b * x[i * step : i * step + h] for i, b in enumerate(_SPLINE))
-    return sum(b * x[:, i * step : i * step + w] for i, b in enumerate(_SPLINE))
+    zero = jnp.zeros(())
+    x = sum((b * x[i * step : i * step + h] for i, b in enumerate(_SPLINE)), zero)
+    return sum((b * x[:, i * step : i * step + w] for i, b in enumerate(_SPLINE)), zero)
 
 
 def _overlapping(x: Array, mode: str) -> Array:

@@ -2,8 +2,8 @@
 
 A gamma-ray sky at high latitude in miniature (after Eckner et al. 2025, arXiv 2505.02906; pixel
 counts and their statistics: Malyshev & Hogg 2011, arXiv 1104.0010; Zechlin et al. 2016, arXiv
-1512.07190).
-Sources of flux S have a density on the sky, and in flux, that is a broken power law,
+1512.07190). Sources of flux S have a density on the sky, and in flux, that is a
+broken power law,
 
     dN/dS = A (S / S_b)^-n1  where S > S_b,   A (S / S_b)^-n2  where S < S_b,   S_min < S < S_max,
 
@@ -41,7 +41,7 @@ from gibbous.prior import Prior
 from gibbous.simulation.simulator import simulator
 from gibbous.tasks.base import Task, parameter, positive
 
-EXPOSURE = 1e11  # cm^2 s: ten years of the Fermi-LAT, above 1 GeV
+EXPOSURE = 1e11  # cm^2 s: some three years of the Fermi-LAT, above 1 GeV
 PIXEL = radians(0.5)
 FAINTEST, BRIGHTEST = 1e-11, 1e-7  # cm^-2 s^-1: one count, and what is known and masked anyway
 BOUNDS = {
