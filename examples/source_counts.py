@@ -2,8 +2,9 @@
 
 The task `source_counts` (see its module for formulae and papers): 64 x 64 pixels of Poisson counts
 from an isotropic background and thousands of point sources whose fluxes have a broken power law.
-The embedding is `gb.CNN` without its convolutions: histograms of the map and of its starlet bands,
-which carried what convolutions found and train three times as fast (benchmarks/skies.py).
+The embedding is `gb.CNN` without convolutions: histograms of the map and of its starlet bands. Two
+layers of them found nothing more (mean log density of the truth over 2,528 skies 2.68 +- .03, and
+2.70 +- .03 without) and doubled the time of a step. `python -m benchmarks skies` measures.
 
     gibbous simulate examples/source_counts.py -n 20000
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import gibbous as gb
@@ -21,5 +22,6 @@ def test_the_observation_is_a_sky_of_the_prior():
     assert sims.event_shape == observed.shape
     totals = sims.x.sum(axis=(1, 2, 3))
     assert totals.min() < observed.sum() < totals.max()
-    vector = problem.method.embedding.build(jax.random.key(0), sims.x)(observed, None)
+    embedding = problem.method.embedding.build(jax.random.key(0), jnp.asarray(sims.x))
+    vector = embedding(jnp.asarray(observed), None)
     assert np.isfinite(vector).all()
