@@ -127,7 +127,10 @@ def draw(fresh: gb.Simulations, shown: dict[str, np.ndarray], path: Path) -> Non
                 below.plot(FLUX, end, color=colours[name], lw=1.0, ls=":", label=label)
         below.set(xscale="log", yscale="log", ylim=(truth.max() / 300, truth.max() * 10))
         below.set(xlabel="S in cm⁻² s⁻¹", ylabel="S² dN/dS in cm⁻² s⁻¹ sr⁻¹" if i == 0 else "")
-        below.legend(loc="lower left") if i == 0 else below.get_legend().remove()
+        if legend := below.get_legend():
+            legend.remove()
+    found = axes[1, 0].get_legend_handles_labels()
+    figure.legend(*found, loc="outside lower center", ncols=len(found[1]))
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
