@@ -27,6 +27,7 @@ from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator
 
 _LOOK = 20_000  # rows looked at for discrete data
+_POINTS = 2**22  # of sets, series and images that scalers are fitted to
 _COMMON = 0.05  # share of them that may be of one value
 
 
@@ -187,10 +188,14 @@ def fit_x_scaler(sims: Simulations) -> Standardizer:
 
 
 def _columns(sims: Simulations) -> np.ndarray:
-    """Vectors, or all that counts of sets, series and images, [rows, features]."""
-    if sims.mask is not None:
-        return sims.x[sims.mask]
-    return sims.x if sims.x.ndim == 2 else sims.x.reshape(-1, sims.x.shape[-1])
+    """Vectors, or what counts of sets, series and images, [rows, features], of as many as suffice
+    to know a scale."""
+    if sims.x.ndim == 2:
+        return sims.x
+    rows = slice(1 + _POINTS // max(1, int(np.prod(sims.x.shape[1:-1]))))
+    return sims.x[rows][sims.mask[rows] if sims.mask is not None else ...].reshape(
+        -1, sims.x.shape[-1]
+    )
 
 
 def check_continuous(sims: Simulations) -> None:
