@@ -7,12 +7,14 @@
     python -m benchmarks floor
     python -m benchmarks guard
     python -m benchmarks skies
+    python -m benchmarks sizes --problem double_moon gaussian --peer sbi
 
 `run` adds a JSON line a job to the file of results; `table` writes RESULTS.md and its figures.
 `rounds` does the same for sequential rounds, an observation a line, and prints them.
 `floor` prints what a step of training takes, over the least that its arithmetic could take;
 `guard` fails if that, or the accuracy of two tasks, is worse than it was.
-`skies` adds a line a method to `skies.jsonl`: source counts from images, and their figure.
+`skies` adds a line a method to `skies.jsonl`: source counts from images, and their figure;
+`sizes` a line a problem to `sizes.jsonl`: sets of any size, with missing entries.
 """
 
 import argparse
@@ -71,6 +73,14 @@ def parser() -> argparse.ArgumentParser:
     skies.add_argument("--seed", type=int, default=0)
     skies.add_argument("--figure", type=Path, default=HERE / "figures" / "source_counts.png")
     skies.add_argument("--out", type=Path, default=HERE / "skies.jsonl")
+    sizes = commands.add_parser("sizes", help="sets of any size, with missing entries")
+    problems = ["double_moon", "gaussian"]
+    sizes.add_argument("--problem", choices=problems, default=problems, **some)
+    sizes.add_argument("--budget", type=int, default=10_000)
+    sizes.add_argument("--sets", type=int, default=2_000, help="fresh ones to check on")
+    sizes.add_argument("--peer", choices=["sbi"], nargs="*", default=[])
+    sizes.add_argument("--seed", type=int, default=0)
+    sizes.add_argument("--out", type=Path, default=HERE / "sizes.jsonl")
     return top
 
 
@@ -100,6 +110,15 @@ def main() -> int:
         common = stamp()
         with args.out.open("a") as file:
             file.writelines(json.dumps(common | line) + "\n" for line in run_skies(args))
+        return 0
+    if args.command == "sizes":
+        from benchmarks.run import stamp
+        from benchmarks.sizes import PROBLEMS
+
+        for problem in args.problem:
+            line = stamp() | {"problem": problem} | PROBLEMS[problem](args)
+            with args.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
         return 0
     if args.command == "floor":
         from benchmarks.floor import CASES, HEADINGS, measure, row
