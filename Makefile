@@ -4,16 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast lint format dev clean
+.PHONY: demo test test-all test-fast lint format dev clean
 
 demo: $(VENV)/installed  ## the double-moon problem, end to end
 	$(BIN)/gibbous demo --overwrite
 
-test: $(VENV)/developed  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
 
-test-fast: $(VENV)/developed  ## without the statistical studies
-	$(BIN)/python -m pytest -m "not slow"
+test: $(VENV)/developed  ## all tests, but of the slow ones a third, another one each day
+	$(PYTEST) --turn $$(($$(date +%s) / 86400))/3
+
+test-all: $(VENV)/developed  ## all tests
+	$(PYTEST)
+
+test-fast: $(VENV)/developed  ## none of the slow ones
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/developed  ## static checks
 	$(BIN)/ruff check .

@@ -15,6 +15,21 @@ import pytest
 jaxtyping.install_import_hook("gibbous", "beartype.beartype")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--turn", default="0/1", metavar="I/M",
+        help="of the tests that are marked slow, run those whose turn it is: each m-th, from i mod m",
+    )  # fmt: skip
+
+
+def pytest_collection_modifyitems(config, items):
+    i, m = map(int, config.getoption("--turn").split("/"))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = {item for place, item in enumerate(slow) if place % m != i % m}
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs():
     """Every compiled program maps memory, and a process may hold some 65,000 maps: beyond, XLA

@@ -113,6 +113,7 @@ def test_sets_of_different_sizes_in_one_call(amortised):
     np.testing.assert_allclose(one, paired[3:], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_sizes_compile_few_programs(amortised):
     """All sizes in one batch need one program; one by one, at most four an octave."""
     most = 16

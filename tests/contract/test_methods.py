@@ -149,6 +149,7 @@ def test_a_broken_method_fails_the_same_check(method, sims, fault):
     assert deviation(broken) > TOLERANCE
 
 
+@pytest.mark.slow
 def test_it_is_calibrated(posterior):
     report = gb.check(posterior, simulator, n=500, draws=500, seed=3, progress=False)
     # The band holds with probability 0.99 and coverage at 6 places with 3 standard errors.
@@ -169,6 +170,7 @@ def test_its_density_is_the_closed_form(posterior):
     assert abs(mean - exact) < 3 * 0.07 + 0.03
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws(posterior, method, sims):
     again = gb.fit(method, PRIOR, sims, config=CONFIG, seed=0)
     x = np.zeros(3, np.float32)

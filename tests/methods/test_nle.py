@@ -125,6 +125,7 @@ def test_a_likelihood_of_points_adds_up(posterior):
         posterior.log_ratio(THETA, X)
 
 
+@pytest.mark.slow
 def test_it_travels_with_its_sampler_and_its_prior(posterior, tmp_path):
     new = gb.Prior(a=dist.Normal(0.3, 0.5), k=dist.Bernoulli(0.6))
     changed = posterior.with_prior(new).with_sampler(gb.NestedSlice(live=100, runs=2))
