@@ -18,7 +18,7 @@ jaxtyping.install_import_hook("gibbous", "beartype.beartype")
 def pytest_addoption(parser):
     parser.addoption(
         "--turn", default="0/1", metavar="I/M",
-        help="of the tests that are marked slow, run those whose turn it is: each m-th, from i mod m",
+        help="of the slow tests run those whose turn it is: each m-th, from i mod m",
     )  # fmt: skip
 
 

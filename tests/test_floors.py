@@ -32,7 +32,7 @@ FLOORS = {
     **dict.fromkeys(["training", "methods/", "artefact"], 4),
     **dict.fromkeys(["fit", "folder", "load", "plots/", "problem"], 5),
     **dict.fromkeys(["report/", "rounds"], 6),
-    **dict.fromkeys(["check", "results"], 7),
+    **dict.fromkeys(["check", "check_rounds", "results"], 7),
     **dict.fromkeys(["demo", "demo_plan", "demo_compare", "demo_likelihood"], 8),
     "__init__": 9,
     "cli": 10,

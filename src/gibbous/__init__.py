@@ -15,6 +15,7 @@ from importlib.metadata import version as _version
 
 from gibbous import diagnostics, plots, tasks
 from gibbous.check import Report, check
+from gibbous.check_rounds import check_rounds
 from gibbous.errors import GibbousError, GibbousWarning, TrainingInterrupted
 from gibbous.estimators import (
     ESTIMATORS,
@@ -92,6 +93,7 @@ __all__ = [
     "TrainingInterrupted",
     "Truncated",
     "check",
+    "check_rounds",
     "diagnostics",
     "fit",
     "fit_rounds",

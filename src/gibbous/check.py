@@ -197,24 +197,39 @@ def check_on(
 ) -> Report:
     """Test a posterior on given simulations, which it must not have been trained on."""
     drawn = posterior.sample(sims.x, draws, seed=seed, progress=progress)
-    array = drawn.array
     evidence = None if drawn.diagnostics is None else drawn.diagnostics.log_evidence
-    inferred = {name: sims.theta[name] for name in posterior.names}
-    truth = np.concatenate([v.reshape(len(sims), -1) for v in inferred.values()], axis=1)
+    log_prob = None
+    if posterior.approximation.tractable:
+        log_prob = posterior.log_prob(truth_of(posterior, sims), sims.x, log_evidence=evidence)
+    return report_of(posterior, sims, drawn.array, log_prob)
+
+
+def truth_of(posterior: Posterior, sims: Simulations) -> dict[str, np.ndarray]:
+    """The inferred parameters of simulations."""
+    return {name: sims.theta[name] for name in posterior.names}
+
+
+def report_of(
+    posterior: Posterior,
+    sims: Simulations,
+    array: Float[np.ndarray, "m draws d"],
+    log_prob: Float[np.ndarray, " m"] | None,
+) -> Report:
+    """What draws from the posterior of each of m datasets say, and the log densities of the truth;
+    `posterior` tells names, prior and history."""
+    values = truth_of(posterior, sims).values()
+    truth = np.concatenate([v.reshape(len(sims), -1) for v in values], axis=1)
     rank = ranks(array, truth)
-    u = pit(rank, draws)
+    u = pit(rank, array.shape[1])
     # In float64, for a far draw of a heavy tail has no square in float32.
     mean = array.mean(axis=1, dtype=np.float64)
     sd = array.std(axis=1, ddof=1, dtype=np.float64)
     everything = set(posterior.names) == set(posterior.prior.names)
-    log_prob = None
-    if posterior.approximation.tractable:
-        log_prob = posterior.log_prob(inferred, sims.x, log_evidence=evidence)
     sizes = np.zeros(len(sims)) if sims.sizes is None else sims.sizes
     rows = size_bins(sizes) if np.ptp(sizes) else []
     return Report(
         labels=posterior.latent.labels,
-        n_draws=draws,
+        n_draws=array.shape[1],
         ranks=rank,
         ecdf=ecdf_band(u),
         coverage=coverage(u, mean, sd, truth),
