@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     sizes.add_argument("--sets", type=int, default=2_000, help="fresh ones to check on")
     sizes.add_argument("--peer", choices=["sbi"], nargs="*", default=[])
     sizes.add_argument("--seed", type=int, default=0)
+    sizes.add_argument("--figure", type=Path, default=HERE / "figures" / "sizes.png")
     sizes.add_argument("--out", type=Path, default=HERE / "sizes.jsonl")
     return top
 
@@ -113,12 +114,13 @@ def main() -> int:
         return 0
     if args.command == "sizes":
         from benchmarks.run import stamp
-        from benchmarks.sizes import PROBLEMS
+        from benchmarks.sizes import PROBLEMS, draw
 
         for problem in args.problem:
             line = stamp() | {"problem": problem} | PROBLEMS[problem](args)
             with args.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+        draw([json.loads(line) for line in args.out.open()], args.figure)
         return 0
     if args.command == "floor":
         from benchmarks.floor import CASES, HEADINGS, measure, row

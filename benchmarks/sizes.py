@@ -31,6 +31,7 @@ import gibbous as gb
 from benchmarks.environments import interpreter
 from gibbous.check import check_on, mean_and_error
 from gibbous.missing import AbstractMissing
+from gibbous.plots.style import series, styled
 from gibbous.simulation.sources import observed_part
 
 MOONS = (5, 1_000)
@@ -187,3 +188,36 @@ def columns(sims: gb.Simulations) -> np.ndarray:
 
 
 PROBLEMS = {"double_moon": double_moon, "gaussian": gaussian}
+
+
+# --- the figure -----------------------------------------------------------------------------------
+
+
+@styled
+def draw(lines: list[dict], path: Path) -> None:
+    """The last line of each problem: log density by size, and divergence by observed points."""
+    import matplotlib.pyplot as plt
+
+    last = {line["problem"]: line for line in lines}
+    figure, axes = plt.subplots(1, len(last), figsize=(4.6 * len(last), 3.4), squeeze=False)
+    for ax, (problem, line) in zip(axes[0], last.items(), strict=True):
+        if problem == "double_moon":
+            x = [found["n"] for found in line["alone"]]
+            curves = {
+                "one fit to all sizes": [found["amortised"] for found in line["alone"]],
+                "a fit to each size": [found["log_prob"] for found in line["alone"]],
+            }
+            ax.set(xlabel="points of a set", ylabel="log density of the truth, nats")
+        else:
+            x = [np.sqrt(low * (high - 1)) for low, high in pairwise(OBSERVED)]
+            curves = {found["who"]: found["divergence"] for found in line["contenders"]}
+            ax.set(xlabel="points observed", ylabel="divergence from the exact posterior, nats")
+            ax.axhline(0, color="0.6", lw=0.8)
+        for i, (label, found) in enumerate(curves.items()):
+            mean, error = np.transpose(found)
+            ax.errorbar(x, mean, error, label=label, marker="o", capsize=2, **series(i))
+        ax.set(xscale="log", title=problem.replace("_", " "))
+        ax.legend()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)

@@ -27,7 +27,7 @@ def test_the_exact_posterior_is_likelihood_times_prior():
 
 
 @pytest.mark.slow
-def test_a_line_for_a_problem(monkeypatch):
+def test_a_line_for_a_problem(monkeypatch, tmp_path):
     monkeypatch.setattr(sizes, "CONFIG", sizes.gb.FitConfig(steps=5, progress=False))
     line = sizes.gaussian(Namespace(budget=200, sets=300, peer=[], seed=0))
     assert [c["who"] for c in line["contenders"]] == ["DeepSet", "SetTransformer"]
@@ -35,3 +35,5 @@ def test_a_line_for_a_problem(monkeypatch):
         mean, error = np.array(found["divergence"]).T
         assert (mean > -4 * error).all()  # a divergence
         assert mean[-1] > 0.5  # and after five steps not a small one
+    sizes.draw([{"problem": "gaussian"} | line], tmp_path / "figures" / "sizes.png")
+    assert (tmp_path / "figures" / "sizes.png").stat().st_size > 10_000
