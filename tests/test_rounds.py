@@ -367,3 +367,7 @@ def test_artefacts_of_wrapped_methods_travel(run, tmp_path):
     np.testing.assert_array_equal(
         run.posterior.sample(X, 100, seed=0)["theta"], loaded.sample(X, 100, seed=0)["theta"]
     )
+    for posterior in (run.posterior, loaded):  # of one observation: fresh data would tell nothing
+        with pytest.raises(ConfigError, match="of round 1, meant for one observation"):
+            gb.check(posterior, simulator, seed=0)
+    assert "round" not in run.posteriors[0].recipe

@@ -182,10 +182,16 @@ def check(
 
     Raises:
         SimulationError: if every simulation fails.
-        ConfigError: if there are fewer than 10 datasets or draws.
+        ConfigError: if there are fewer than 10 datasets or draws, or the posterior is of sequential
+            rounds, and so of one observation.
     """
     if n < 10 or draws < 10:
         raise ConfigError(f"expected at least 10 datasets and 10 draws, got {n=}, {draws=}")
+    if "round" in posterior.recipe:
+        raise ConfigError(
+            f"this posterior is of round {posterior.recipe['round']}, meant for one observation; "
+            "gb.check_rounds(method, prior, simulator, ...) tests the rounds that it came from"
+        )
     key = as_key(seed)
     sims = simulate(posterior.prior, simulator, n, seed=key, progress=progress).usable()
     sims = observed_part(jax.random.fold_in(key, 1), sims, posterior.missing)

@@ -329,6 +329,8 @@ def _fit(plan: _Plan, folder: Folder, course: _Course, key: Key) -> Posterior:
         key_data, room=plan.rounds * plan.per_round,
     )  # fmt: skip
     posterior = learn(plan.method, ready, key_train)
+    if r:  # what was simulated from it on is near one observation
+        posterior = replace(posterior, recipe={**posterior.recipe, "round": r})
     folder.keep_posterior(r, posterior)
     return posterior
 
