@@ -38,8 +38,9 @@ class NPE(AbstractDirectMethod):
         """Slow at first on vectors as they are: where the regression that the density begins at is
         nearly right, training then comes by better ones before it overfits. An embedding that is
         learnt overfits meanwhile, and at the rate that suits vectors a wild batch can throw it
-        far off. A network of many parameters and few simulations is held back. All by measurement
-        (docs/recipe.md)."""
+        far off. A network of many parameters and few simulations is held back. Sets, of which each
+        pass shows other points, bear twice as many. All by measurement (docs/recipe.md)."""
         rate, warmup = (1e-2, 0.3) if self.embedding is None else (5e-3, 0.05)
         decay = float(np.clip(10 * dim**2 / n_train, 1e-4, 1.0))
-        return Pace(35, 1_000, learning_rate=rate, warmup=warmup, weight_decay=decay)
+        passes = 70 if self.takes_sets else 35
+        return Pace(passes, 1_000, learning_rate=rate, warmup=warmup, weight_decay=decay)
