@@ -18,6 +18,7 @@ import pytest
 import gibbous as gb
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError, ObservationError, ObservationWarning, ShapeError
+from gibbous.results import write_results
 
 S, MOST = 1.0, 64
 PRIOR = gb.Prior(theta=dist.Normal(0.0, 1.0))
@@ -156,6 +157,14 @@ def test_check_tells_coverage_by_size_and_draws_what_is_missing(amortised):
     assert report.by_size[-1].high == MOST
     means = [b.log_prob.mean() for b in report.by_size]
     assert means == sorted(means)  # more points, sharper
+
+
+def test_what_the_command_line_leaves_of_sets(amortised, tmp_path):
+    x = sets_of(9, 1)[0]
+    draws = amortised.sample(x, 200, seed=0)
+    files = write_results(tmp_path, amortised, draws, x, any_size, seed=0)
+    # Of points on a line there is no predictive picture.
+    assert [f.name for f in files] == ["draws.npz", "summary.csv", "corner.png"]
 
 
 def test_a_posterior_of_sets_of_any_size_travels(amortised, tmp_path):

@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gibbous as gb
+from gibbous.problem import load_problem
+
 PROBLEM = """
     import jax, jax.numpy as jnp, numpyro.distributions as dist
     import gibbous as gb
@@ -161,3 +164,10 @@ def test_an_interrupted_fit_says_how_to_go_on(folder):
     assert "goes on from" in " ".join(told.split())
     assert "Traceback" not in told
     assert checkpoint.exists()
+
+
+def test_a_problem_may_say_what_is_missing(folder):
+    text = (folder / "problem.py").read_text()
+    assert load_problem(folder / "problem.py").missing is None
+    (folder / "gaps.py").write_text(text + "\nmissing = gb.Missing(0.1, 0.2)\n")
+    assert load_problem(folder / "gaps.py").missing == gb.Missing(0.1, 0.2)

@@ -154,8 +154,9 @@ def fit(
         source = gb.simulate(p.prior, p.simulator, n or 10_000, seed=seed)
     config = gb.FitConfig(steps=steps, checkpoint=file.with_name(file.name + ".checkpoint"))
     posterior = gb.fit(
-        p.method, p.prior, source, parameters=_names(parameters), config=config, seed=seed
-    )
+        p.method, p.prior, source, parameters=_names(parameters), missing=p.missing, config=config,
+        seed=seed,
+    )  # fmt: skip
     posterior.save(file, overwrite=overwrite)
     h = posterior.history
     out.print(

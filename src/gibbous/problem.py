@@ -4,6 +4,7 @@ prior       a gb.Prior
 simulator   marked by @gb.simulator
 observed    the measurement, an array (optional)
 method      a method such as gb.NPE(embedding=gb.DeepSet()) (optional; default gb.NPE())
+missing     what observations may lack, such as gb.Missing() (optional)
 """
 
 import importlib.util
@@ -18,6 +19,7 @@ import numpy as np
 from gibbous.errors import GibbousError, ProblemError
 from gibbous.method import AbstractMethod
 from gibbous.methods import NPE
+from gibbous.missing import AbstractMissing, Subsets
 from gibbous.prior import Prior
 from gibbous.simulation.simulator import Simulator
 
@@ -31,6 +33,7 @@ class Problem:
     simulator: Simulator
     observed: np.ndarray | None
     method: AbstractMethod
+    missing: AbstractMissing | Subsets | None
 
     def observation(self, file: Path | None) -> np.ndarray:
         """The measurement: from a .npy or text file if one is given, else the problem's own.
@@ -89,5 +92,6 @@ def load_problem(path: Path) -> Problem:
     return Problem(
         path=path,
         observed=None if observed is None else np.asarray(observed, np.float32),
+        missing=getattr(module, "missing", None),
         **found,  # type: ignore[arg-type]
     )

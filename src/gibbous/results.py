@@ -6,6 +6,7 @@ import numpy as np
 
 from gibbous import plots
 from gibbous._types import Seed, stream
+from gibbous.errors import ShapeError
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.posterior import Posterior
 from gibbous.simulation.run import simulate_at
@@ -23,7 +24,8 @@ def write_results(
     *,
     seed: Seed,
 ) -> list[Path]:
-    """Write draws.npz, summary.csv, corner.png and, without nuisances, predictive.png."""
+    """Write draws.npz, summary.csv, corner.png and predictive.png: the last without nuisances, for
+    vectors and for points in a plane."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "draws.npz", folder / "summary.csv", folder / "corner.png"]
     np.savez(files[0], **dict(draws.values))  # type: ignore[arg-type]
@@ -31,8 +33,12 @@ def write_results(
     save_figure(plots.corner(draws), files[2])
     # A nuisance has no posterior draws to simulate from.
     if set(posterior.names) == set(posterior.prior.names):
+        try:
+            axes = plots.predictive(x, predict(draws, simulator, seed=seed))
+        except ShapeError:  # of other datasets there is no picture
+            return files
         files.append(folder / "predictive.png")
-        save_figure(plots.predictive(x, predict(draws, simulator, seed=seed)), files[-1])
+        save_figure(axes, files[-1])
     return files
 
 

@@ -61,3 +61,11 @@ def test_wrong_abscissa_or_labels():
         predictive(np.zeros((5, 2)), np.zeros((9, 5, 2)), t=np.zeros(5))
     with pytest.raises(ShapeError, match="two labels"):
         predictive(np.zeros(5), np.zeros((9, 5)), labels=["x"])
+
+
+def test_padding_is_not_drawn():
+    sim = RNG.normal(size=(50, 30, 2))
+    padded = np.concatenate([sim, np.full((50, 970, 2), np.nan)], axis=1)
+    drawn = [predictive(sim[0], x).collections[0] for x in (sim, padded)]
+    np.testing.assert_array_equal(*(c.get_offsets() for c in drawn))
+    assert drawn[0].get_alpha() == drawn[1].get_alpha()

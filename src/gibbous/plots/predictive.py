@@ -32,7 +32,7 @@ def predictive(
     Args:
         x_obs: a vector [k] (or [k, 1]), or a set of points [n, 2].
         x_sim: S datasets from posterior draws, [S, k] (or [S, k, 1]) or [S, n, 2]; the sets may
-            differ from the observation in n.
+            differ from the observation in n, and be padded by NaN.
         ax: where to draw.
         t: abscissa of a vector, [k]; its index by default.
         labels: labels of the two axes.
@@ -102,6 +102,7 @@ def _points(
     ax: "matplotlib.axes.Axes", obs: Float[np.ndarray, "n 2"], sim: Float[np.ndarray, "S p 2"]
 ) -> None:
     flat = sim.reshape(-1, 2)
+    flat = flat[np.isfinite(flat).all(axis=1)]  # sets may be padded
     flat = flat[:: -(-len(flat) // _MOST_POINTS)]
     alpha = float(np.clip(1_500 / len(flat), 0.06, 0.5))
     ax.scatter(*flat.T, s=5, color=POSTERIOR, alpha=alpha, lw=0, rasterized=True)
