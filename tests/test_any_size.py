@@ -17,7 +17,13 @@ import pytest
 
 import gibbous as gb
 from gibbous.compilation import CompileClock
-from gibbous.errors import ConfigError, ObservationError, ObservationWarning, ShapeError
+from gibbous.errors import (
+    ConfigError,
+    ObservationError,
+    ObservationWarning,
+    ShapeError,
+    TrainingError,
+)
 from gibbous.results import write_results
 
 S, MOST = 1.0, 64
@@ -270,6 +276,23 @@ def test_what_is_missing_is_drawn_for_the_check_and_travels(patchy, tmp_path):
     np.testing.assert_array_equal(
         back.sample(x, 9, seed=0).array, patchy.sample(x, 9, seed=0).array
     )
+
+
+def test_a_checkpoint_of_other_missing_entries_is_refused(vectors, tmp_path, monkeypatch):
+    path = tmp_path / "run.checkpoint"
+    config = gb.FitConfig(steps=20, checks=2, progress=False, checkpoint=path)
+    method = gb.NPE(gb.MLP(width=8), estimator=gb.MDN(components=1, width=8), members=1)
+
+    def fit(missing):
+        return gb.fit(method, PRIOR, vectors, missing=missing, config=config, seed=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "unlink", lambda *_, **__: None)  # as if killed at the end
+        fit(gb.Missing(0.0, 0.5))
+    assert path.exists()
+    with pytest.raises(TrainingError, match="another run"):
+        fit(gb.Missing(0.0, 0.6))
+    fit(gb.Missing(0.0, 0.5))
 
 
 def test_observations_with_nothing_in_them(patchy, amortised):

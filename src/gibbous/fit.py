@@ -121,7 +121,7 @@ def learn(method: AbstractMethod, ready: Ready, key: Key) -> Posterior:
         ready.config,
         key,
         n_train,
-        ready.fingerprint,
+        f"{ready.fingerprint} {ready.missing}",
     )
     approximation, shape = method.posterior(model, ready.latent), ready.event_shape
     return Posterior(
@@ -186,6 +186,9 @@ def from_simulations(
         x_scaler,
         given,
     )
+    # Sizes that other rows do not share would not share its programs.
+    whole = room is not None and sims.sizes is not None
+    cut = Groups() if whole else groups(train_rows, thinned, config.batch_size)
     validation = store(
         validation_rows, latent, x_scaler, given, room and _held_out(room, config.validation)
     )
@@ -195,12 +198,7 @@ def from_simulations(
         event_shape=sims.event_shape,
         sizes=_sizes(method, thinned, sims),
         missing=missing,
-        source=Resident(
-            stored,
-            config.batch_size,
-            thinned,
-            groups(train_rows if room is None else sims, thinned, config.batch_size),
-        ),
+        source=Resident(stored, config.batch_size, thinned, cut),
         pilot=observe(keys[1], pilot, missing),
         validation=validation._replace(rows=observe(keys[0], validation.rows, missing)),
         config=config,
