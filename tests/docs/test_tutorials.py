@@ -55,7 +55,11 @@ def test_blocks_are_put_together_and_made_small():
     assert code(PAGE) == "N = 64  # rows\nSTEPS = 5\n\nn = N\n"
 
 
-@pytest.mark.parametrize("wrong", [PAGE.replace("STEPS", "steps"), PAGE.replace("n =", "OTHER =")])
+@pytest.mark.parametrize(
+    "wrong",
+    [PAGE.replace("STEPS", "steps"), PAGE.replace("n =", "OTHER =")],
+    ids=["no STEPS", "OTHER"],
+)
 def test_a_constant_that_is_lacking_or_has_no_small_value_is_told(wrong):
     with pytest.raises(AssertionError, match="constants are"):
         code(wrong)
