@@ -149,7 +149,7 @@ def test_a_size_outside_of_those_trained_is_told(amortised):
     sims = gb.Simulations(theta, np.ones((300, 20, 1)) * theta["theta"][:, None, None])
     fixed = gb.fit(method, PRIOR, sims, missing=gb.Subsets(10), config=config, seed=0)
     assert fixed.sizes == (10, 20)
-    with pytest.warns(ObservationWarning, match="one of 9 points.*10 to 20 points"):
+    with pytest.warns(ObservationWarning, match="the set has 9 points.*10 to 20 points"):
         fixed.sample(np.ones((9, 1)), 10, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -346,6 +346,8 @@ def test_simulations_without_a_parameter_are_refused(sims):
     other = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0), phase=dist.Normal(0.0, 1.0))
     with pytest.raises(ParameterError, match=r"lack \['phase'\]"):
         gb.fit(METHOD, other, sims, config=config(), seed=0)
+    with pytest.raises(ParameterError, match=r"'theta', 'phase'\], not \['grains'\]"):
+        gb.fit(METHOD, other, sims, parameters=("grains",), config=config(), seed=0)
     few = config(steps=20, checks=2)
     assert gb.fit(METHOD, other, sims, parameters=("theta",), config=few, seed=0).names == (
         "theta",

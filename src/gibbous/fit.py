@@ -149,6 +149,8 @@ def from_simulations(
     """Split, standardise and encode simulations; with `room` for so many, so that programs serve
     any number up to that."""
     wanted = (parameters,) if isinstance(parameters, str) else parameters or prior.names
+    if unknown := sorted(set(wanted) - set(prior.names)):
+        raise ParameterError(f"the prior has the parameters {list(prior.names)}, not {unknown}")
     lacking = sorted(set(wanted) - set(sims.theta))
     if lacking:
         raise ParameterError(

@@ -139,10 +139,12 @@ def test_sets_of_no_points_where_such_were_trained_on():
 
 def test_sizes_that_were_not_trained_on():
     x = np.zeros((200, 2))
-    with pytest.warns(ObservationWarning, match="1 of 1 sets, one of 3 points.*100 to 190"):
+    with pytest.warns(ObservationWarning, match=r"the set has 3 points.*100 to 190"):
         parse(x[:3], SETS, SCALER, (100, 190))
-    with pytest.warns(ObservationWarning, match="of 191 points"):
+    with pytest.warns(ObservationWarning, match="has 191 points"):
         parse(x[:191], SETS, SCALER, (100, 190))
+    with pytest.warns(ObservationWarning, match=r"1 of 2 sets have another size, one of them 9 po"):
+        parse([x[:9], x[:120]], SETS, SCALER, (100, 190))
     parse(x, SETS, SCALER)  # points one by one: any number
     with pytest.raises(ObservationError, match=r"a set has 200 points.*50 to 150 points"):
         parse([x[:60], x], SETS, SCALER, (50, 150))

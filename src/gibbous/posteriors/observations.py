@@ -135,9 +135,10 @@ def _check_sizes(n: np.ndarray, sizes: tuple[int, int]) -> None:
         )
     outside = (n < low) | (n > high)
     if outside.any():
+        some = f"{int(outside.sum())} of {len(n)} sets have another size, one of them "
         warnings.warn(
-            f"{int(outside.sum())} of {len(n)} sets, one of {n[outside][0]} points, are of another "
-            f"size: {trained}, and networks extrapolate badly",
+            f"{some if len(n) > 1 else 'the set has '}{n[outside][0]} points: {trained}, and "
+            "networks extrapolate badly",
             ObservationWarning,
             stacklevel=6,
         )
