@@ -199,7 +199,8 @@ def draw(lines: list[dict], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     last = {line["problem"]: line for line in lines}
-    figure, axes = plt.subplots(1, len(last), figsize=(4.6 * len(last), 3.4), squeeze=False)
+    size = (4.6 * len(last), 3.6)
+    figure, axes = plt.subplots(1, len(last), figsize=size, squeeze=False, layout="constrained")
     for ax, (problem, line) in zip(axes[0], last.items(), strict=True):
         if problem == "double_moon":
             x = [found["n"] for found in line["alone"]]
