@@ -34,14 +34,14 @@ class AbstractEmbedding(AbstractRecipe):
     """A recipe for an embedding: sizes now, weights when there are data."""
 
     @property
+    @abstractmethod
     def takes_sets(self) -> bool:
         """Datasets are sets [n, d] of any number of points in any order, with masks."""
-        return False
 
     @property
+    @abstractmethod
     def takes_missing(self) -> bool:
         """It knows what to make of entries that are NaN."""
-        return False
 
     @abstractmethod
     def build(
@@ -49,6 +49,34 @@ class AbstractEmbedding(AbstractRecipe):
     ) -> Embedding:
         """Make the network for datasets like those in `x`, [rows, *event_shape]; mask: of sets of
         different sizes, which only those get that `takes_sets`."""
+
+
+class AbstractSetEmbedding(AbstractEmbedding):
+    """One of sets of points. A point that lacks an entry does not count."""
+
+    @property
+    def takes_sets(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def takes_missing(self) -> bool:
+        """Yes."""
+        return True
+
+
+class AbstractArrayEmbedding(AbstractEmbedding):
+    """One of datasets that are all of one shape, and complete."""
+
+    @property
+    def takes_sets(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def takes_missing(self) -> bool:
+        """No."""
+        return False
 
 
 def build_embedding(

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ConfigError, ShapeError
-from gibbous.nets.base import AbstractEmbedding, activation
+from gibbous.nets.base import AbstractArrayEmbedding, activation
 
 _SPLINE = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 _TAIL = 2e-4  # share of the pixels in the first bin and in the last
@@ -41,7 +41,7 @@ _LOOK = 1_024  # images that bins are chosen by
 _FIRST, _LATER = 4, 2  # pixels along the side of a patch, in the first layer and in later ones
 
 
-class CNN(AbstractEmbedding):
+class CNN(AbstractArrayEmbedding):
     """An embedding for images, [h, w, channels].
 
     Args:

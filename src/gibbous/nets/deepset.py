@@ -20,11 +20,11 @@ from jaxtyping import Array, Float
 from gibbous._types import Key
 from gibbous.errors import ConfigError
 from gibbous.nets import pooling
-from gibbous.nets.base import AbstractEmbedding, activation
+from gibbous.nets.base import AbstractSetEmbedding, activation
 from gibbous.nets.exact import Exact
 
 
-class DeepSet(AbstractEmbedding):
+class DeepSet(AbstractSetEmbedding):
     """An embedding for sets of points, [n, d].
 
     Args:
@@ -43,16 +43,6 @@ class DeepSet(AbstractEmbedding):
     width: int = 32
     depth: int = 2
     activation: str = "silu"
-
-    @property
-    def takes_sets(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def takes_missing(self) -> bool:
-        """Yes: a point that lacks an entry does not count."""
-        return True
 
     def build(
         self, key: Key, x: Float[Array, "rows n d"], mask: Float[Array, "rows n"] | None = None

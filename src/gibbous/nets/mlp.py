@@ -6,10 +6,10 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ShapeError
-from gibbous.nets.base import AbstractEmbedding, activation
+from gibbous.nets.base import AbstractArrayEmbedding, activation
 
 
-class MLP(AbstractEmbedding):
+class MLP(AbstractArrayEmbedding):
     """A multilayer perceptron from a vector to a vector, beside which the vector itself passes.
 
     Args:
@@ -50,7 +50,7 @@ class _MLP(eqx.Module):
         return jnp.concatenate([x, self.mlp(x)]) if self.skip else self.mlp(x)
 
 
-class Identity(AbstractEmbedding):
+class Identity(AbstractArrayEmbedding):
     """The dataset itself, for vectors that are good summaries already."""
 
     def build(self, key: Key, x: Float[Array, "rows d"], mask: Array | None = None) -> "_Identity":

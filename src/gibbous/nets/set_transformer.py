@@ -22,11 +22,11 @@ from jaxtyping import Array, Float
 
 from gibbous._types import Key
 from gibbous.errors import ConfigError
-from gibbous.nets.base import AbstractEmbedding
+from gibbous.nets.base import AbstractSetEmbedding
 from gibbous.nets.exact import Exact
 
 
-class SetTransformer(AbstractEmbedding):
+class SetTransformer(AbstractSetEmbedding):
     """An embedding for sets of points, [n, d], by attention.
 
     Args:
@@ -56,16 +56,6 @@ class SetTransformer(AbstractEmbedding):
                 f"expected positive sizes, and a width that heads divide, got {self.width} and "
                 f"{self.heads}"
             )
-
-    @property
-    def takes_sets(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def takes_missing(self) -> bool:
-        """Yes: a point that lacks an entry does not count."""
-        return True
 
     def build(
         self, key: Key, x: Float[Array, "rows n d"], mask: Float[Array, "rows n"] | None = None
