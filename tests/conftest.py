@@ -18,14 +18,20 @@ jaxtyping.install_import_hook("gibbous", "beartype.beartype")
 def pytest_addoption(parser):
     parser.addoption(
         "--turn", default="0/1", metavar="I/M",
-        help="of the slow tests run those whose turn it is: each m-th, from i mod m",
+        help="of the slow tests run those whose turn it is: each m-th group, from i mod m",
     )  # fmt: skip
 
 
 def pytest_collection_modifyitems(config, items):
+    """What shares a file and its parameters shares its fixtures, and takes its turn together."""
     i, m = map(int, config.getoption("--turn").split("/"))
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    others = {item for place, item in enumerate(slow) if place % m != i % m}
+    groups = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            parameters = item.callspec.id if hasattr(item, "callspec") else ""
+            groups.setdefault((item.path, parameters), []).append(item)
+    waiting = [group for place, group in enumerate(groups.values()) if place % m != i % m]
+    others = {item for group in waiting for item in group}
     config.hook.pytest_deselected(items=list(others))
     items[:] = [item for item in items if item not in others]
 

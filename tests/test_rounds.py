@@ -31,7 +31,7 @@ from gibbous.errors import (
 )
 from gibbous.fit import from_simulations, learn
 from gibbous.simulation.run import simulate_at
-from tests.contract.test_methods import OPTIONS
+from tests.contract.test_methods import OPTIONS, slow
 
 PRIOR = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
 X = np.array([1.5, -1.0], np.float32)
@@ -72,7 +72,10 @@ def deviation(posterior: gb.Posterior) -> float:
 TOLERANCE = 0.17
 
 
-@pytest.fixture(scope="module", params=list(METHODS))
+SLOW = {f"Truncated {name}" for name in ("FMPE", "CMPE", "NRE")}
+
+
+@pytest.fixture(scope="module", params=slow(METHODS, SLOW))
 def run(request) -> gb.Rounds:
     return gb.fit_rounds(
         METHODS[request.param], PRIOR, simulator, X,
@@ -179,6 +182,7 @@ def _counting(budget: list[int], seen: list):
 
 
 @pytest.mark.filterwarnings("ignore::gibbous.errors.SamplingWarning")  # of a tiny network
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_result(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
     fit = gb.FitConfig(steps=60, progress=False)

@@ -1,6 +1,7 @@
 """Our classifier test against scikit-learn's, whose recipe it stands for."""
 
 import numpy as np
+import pytest
 
 from benchmarks.c2st import c2st as reference
 from gibbous.diagnostics import c2st
@@ -12,6 +13,7 @@ TOLERANCE = 0.03
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.slow
 def test_both_classifiers_agree():
     x, y = RNG.normal(size=(2, 2_000, 3))
     ring = np.stack([np.cos(x[:, 0]), np.sin(x[:, 0]), x[:, 1]], axis=1)

@@ -47,7 +47,12 @@ def sims():
     return gb.simulate(PRIOR, simulator, 10_000, seed=0)
 
 
-@pytest.fixture(scope="module", params=list(gb.METHODS))
+def slow(names, which) -> list:
+    """Names, of which some are slow to be tested."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n in which else n for n in names]
+
+
+@pytest.fixture(scope="module", params=slow(gb.METHODS, {"NRE"}))
 def method(request) -> AbstractMethod:
     return gb.METHODS[request.param](**OPTIONS.get(request.param, {}))
 
