@@ -27,6 +27,7 @@ def test_the_exact_posterior_is_likelihood_times_prior():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::gibbous.errors.ObservationWarning")  # few sizes were seen
 def test_a_line_for_a_problem(monkeypatch, tmp_path):
     monkeypatch.setattr(sizes, "CONFIG", sizes.gb.FitConfig(steps=5, progress=False))
     line = sizes.gaussian(Namespace(budget=200, sets=300, peer=[], seed=0))
