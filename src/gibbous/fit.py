@@ -16,6 +16,7 @@ from gibbous.posteriors.posterior import Posterior
 from gibbous.prior import Prior
 from gibbous.scaling import Standardizer
 from gibbous.sets import Groups
+from gibbous.simulation.discrete import blurred, spacing
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator
@@ -25,7 +26,7 @@ from gibbous.simulation.sources import (
     Fresh,
     Resident,
     Stored,
-    check_continuous,
+    columns,
     fit_x_scaler,
     groups,
     observe,
@@ -70,7 +71,7 @@ def fit(
     Raises:
         ParameterError: if `parameters`, or those of the simulations, are not the prior's, or not
             of a kind that the method can infer.
-        ShapeError: if the datasets are not of a shape, or discrete, where the method cannot be.
+        ShapeError: if the datasets are not of a shape, or piled up, where the method cannot be.
         ConfigError: if the simulator is not a JAX one, or there are too few simulations.
         SimulationError: if all simulations failed.
         TrainingError: if the loss goes to NaN, or the checkpoint belongs to another run.
@@ -172,7 +173,10 @@ def from_simulations(
     config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
     _check_missing(method, missing, sims)
     if method.learns_data:
-        check_continuous(train_rows)
+        key_train, key_held = jax.random.split(jax.random.fold_in(key, 2))
+        h = spacing(columns(train_rows))
+        train_rows = blurred(key_train, train_rows, h)
+        validation_rows = blurred(key_held, validation_rows, h)
     x_scaler = fit_x_scaler(train_rows)
     thinned = missing
     if missing is None and method.takes_sets and sims.x.ndim == 3:
@@ -275,8 +279,9 @@ def _from_simulator(
     given = not method.learns_posterior
     latent = Latent.fit(prior, pilot.theta, parameters, discrete=given, density=given)
     _check_missing(method, missing, pilot)
-    if method.learns_data:
-        check_continuous(pilot)
+    h = spacing(columns(pilot)) if method.learns_data else None
+    if h is not None:
+        pilot, held_out = blurred(key_scale, pilot, h), blurred(key_validation, held_out, h)
     x_scaler = fit_x_scaler(pilot)
     assert config.batch_size is not None  # resolved
     validation = store(held_out, latent, x_scaler, given, None)
@@ -295,6 +300,7 @@ def _from_simulator(
             missing,
             # The simulator's own sizes come in no order, so that any slot may be the largest.
             Groups() if pilot.sizes is not None else groups(pilot, missing, config.batch_size),
+            h if h is not None and h.any() else None,
         ),
         pilot=observe(key_validation, to_batch(pilot, latent, x_scaler, given), missing),
         validation=validation._replace(rows=observe(key_scale, validation.rows, missing)),

@@ -10,6 +10,8 @@ a dataset of independent points x = {x_1, ..., x_n} with one z,
 
 q is learnt of one point, and serves datasets of any size.
 
+x on a lattice, such as counts, is learnt spread over its cells (`simulation/discrete.py`).
+
 Shapes: z [dim]; x [d], or [n, d] where points are iid.
 """
 

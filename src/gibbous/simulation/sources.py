@@ -18,17 +18,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gibbous._types import Key, Theta
-from gibbous.errors import ShapeError
 from gibbous.latent import Latent
 from gibbous.missing import AbstractMissing, Subsets, hide
 from gibbous.scaling import Standardizer
 from gibbous.sets import Groups
+from gibbous.simulation.discrete import blur
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator
 
-_LOOK = 20_000  # rows looked at for discrete data
 _POINTS = 2**22  # of sets, series and images that scalers are fitted to
-_COMMON = 0.05  # share of them that may be of one value
 
 
 class Batch(NamedTuple):
@@ -106,7 +104,10 @@ class Resident(AbstractSource):
 
 
 class Fresh(AbstractSource):
-    """New simulations at every step: nothing is stored, nothing can be overfitted."""
+    """New simulations at every step: nothing is stored, nothing can be overfitted.
+
+    `spacing` is that of data on a lattice, where they have to be continuous (`discrete.py`).
+    """
 
     simulator: Simulator = eqx.field(static=True)
     latent: Latent
@@ -115,6 +116,7 @@ class Fresh(AbstractSource):
     given: bool = eqx.field(static=True)
     missing: AbstractMissing | Subsets | None = None
     groups: Groups = Groups()
+    spacing: Float[Array | np.ndarray, " features"] | None = None
 
     def batch(self, key: Key, step: Array) -> Batch:
         """Simulate `batch_size` rows; one that failed is replaced by another of the batch."""
@@ -122,6 +124,8 @@ class Fresh(AbstractSource):
         theta = self.latent.prior.sample(key_theta, self.batch_size)
         keys = jax.random.split(key_x, self.batch_size)
         x, mask = jax.vmap(self.simulator.dataset)(keys, theta)
+        if self.spacing is not None:
+            x = blur(jax.random.fold_in(key, 3), x, self.spacing)
         z = _encode(self.latent, theta, self.given)
         finite = jnp.isfinite(x) if mask is None else jnp.isfinite(x) | (mask == 0)[..., None]
         good = finite.reshape(self.batch_size, -1).all(axis=1)
@@ -184,10 +188,10 @@ def fit_x_scaler(sims: Simulations) -> Standardizer:
 
     The points of a set are exchangeable, so they must share a scale.
     """
-    return Standardizer.fit(_columns(sims))
+    return Standardizer.fit(columns(sims))
 
 
-def _columns(sims: Simulations) -> np.ndarray:
+def columns(sims: Simulations) -> Float[np.ndarray, "rows features"]:
     """Vectors, or what counts of sets, series and images, [rows, features], of as many as suffice
     to know a scale."""
     if sims.x.ndim == 2:
@@ -196,24 +200,6 @@ def _columns(sims: Simulations) -> np.ndarray:
     return sims.x[rows][sims.mask[rows] if sims.mask is not None else ...].reshape(
         -1, sims.x.shape[-1]
     )
-
-
-def check_continuous(sims: Simulations) -> None:
-    """Whether data may have a density.
-
-    Raises:
-        ShapeError: if one value makes up more than 5% of some feature.
-    """
-    columns = _columns(sims)[:_LOOK]
-    for i, column in enumerate(columns.T):
-        value, count = np.unique(column, return_counts=True)
-        share, most = count.max() / len(column), value[count.argmax()]
-        if share > _COMMON and count.max() > 1:
-            raise ShapeError(
-                f"{share:.0%} of the simulated x[..., {i}] equal {most:g}: data that are discrete, "
-                "constant or piled up have no density, which gb.NLE learns. gb.NRE takes them; or "
-                "leave the feature out, or add uniform noise as wide as the spacing of its values"
-            )
 
 
 def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer, given: bool) -> Batch:
