@@ -9,8 +9,8 @@
     python -m benchmarks skies
     python -m benchmarks sizes --problem double_moon gaussian --peer sbi
 
-`run` adds a JSON line a job to the file of results; `table` writes RESULTS.md and its figures.
-`rounds` does the same for sequential rounds, an observation a line, and prints them.
+`run` adds a JSON line a job to the file of results, `rounds` a line an observation to that of
+sequential rounds; `table` writes RESULTS.md and ROUNDS.md from them, with their figures.
 `floor` prints what a step of training takes, over the least that its arithmetic could take;
 `guard` fails if that, or the accuracy of two tasks, is worse than it was.
 `skies` adds a line a method to `skies.jsonl`: source counts from images, and their figure;
@@ -48,8 +48,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--references", type=Path, help="folder with TASK.npz")
     run.add_argument("--c2st", choices=["sklearn", "jax", "both"], default="both")
     run.add_argument("--out", type=Path, default=HERE / "results.jsonl")
-    table = commands.add_parser("table", help="write RESULTS.md")
+    table = commands.add_parser("table", help="write RESULTS.md and ROUNDS.md")
     table.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    table.add_argument("--rounds", type=Path, default=HERE / "rounds.jsonl")
     table.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     rounds = commands.add_parser("rounds", help="run sequential rounds")
     rounds.add_argument("--task", choices=[*PUBLISHED, "double_moon"], required=True, **some)
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     rounds.add_argument("--rounds", type=int, default=10)
     rounds.add_argument("--observations", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     rounds.add_argument("--seed", type=int, default=0)
+    rounds.add_argument("--peer", choices=["sbi"], nargs="*", default=[])
     rounds.add_argument("--references", type=Path, help="folder with TASK.npz")
     rounds.add_argument("--out", type=Path, default=HERE / "rounds.jsonl")
     floor = commands.add_parser("floor", help="time steps of training against their arithmetic")
@@ -89,9 +91,11 @@ def main() -> int:
     """Do as told; 1 if a job failed."""
     args = parser().parse_args()
     if args.command == "table":
+        from benchmarks import rounds_page
         from benchmarks.table import write
 
         write(args.results, args.out)
+        rounds_page.write(args.rounds, args.out.parent)
         return 0
     if args.command == "rounds":
         from benchmarks.run import stamp
@@ -99,10 +103,11 @@ def main() -> int:
         from benchmarks.sequential import summary as of_rounds
 
         for case in cases(args):
-            line = stamp() | measure(case, args.references)
-            with args.out.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(of_rounds(line), flush=True)
+            for found in measure(case, args.references, args.peer):
+                line = stamp() | found
+                with args.out.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(of_rounds(line), flush=True)
         return 0
     if args.command == "skies":
         from benchmarks.run import stamp

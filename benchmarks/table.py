@@ -94,15 +94,15 @@ def published(good: list[dict]) -> list[str]:
             missed.append(f"- {task}, {budget:,}: {reached[best].median:.3f} ({known:.3f})")
         rows.append(
             [task, f"{budget:,}", DASH if known is None else f"{known:.3f}"]
-            + [_bold(f"{best} {reached[best].median:.3f}", under)]
-            + [_bold(s.text(3), known is not None and s.median < known) for s in spreads.values()]
+            + [bold(f"{best} {reached[best].median:.3f}", under)]
+            + [bold(s.text(3), known is not None and s.median < known) for s in spreads.values()]
         )
     return [
         "## C2ST to reference posteriors\n",
         f"Mean over observations, by the classifier of {_classifiers(ours)}; 0.5 is best. "
         "Published: the lowest single-round figure over all methods of Lueckmann et al. 2021 "
         "(arXiv 2101.04653), by scikit-learn's. **Bold**: under it.\n",
-        *_table(["task", "simulations", "published", "best of ours", *methods], rows),
+        *table(["task", "simulations", "published", "best of ours", *methods], rows),
         f"Not under the published figure:{'' if missed else ' none.'}\n",
         *([*missed, ""] if missed else []),
         *_by_both(ours),
@@ -162,8 +162,8 @@ def peer(lines: list[dict], who: str) -> list[str]:
         slower += [f"- {name}: {', '.join(late)}"] if late else []
     return [
         f"### {who}\n",
-        *_table([*KEYS, *(c[0] for c in QUALITY)], quality),
-        *_table([*KEYS, *(c[0] for c in TIMES)], times),
+        *table([*KEYS, *(c[0] for c in QUALITY)], quality),
+        *table([*KEYS, *(c[0] for c in TIMES)], times),
         f"Where {who} is faster:{'' if slower else ' nowhere.'}\n",
         *slower,
         "",
@@ -176,10 +176,12 @@ def _ratio(value: float) -> str:
     return f" (x{value:.{2 if value < 1 else 1 if value < 10 else 0}f})"
 
 
-def _bold(text: str, yes: bool) -> str:
+def bold(text: str, yes: bool) -> str:
+    """In bold, if so."""
     return f"**{text}**" if yes else text
 
 
-def _table(heading: list[str], rows: list[list[str]]) -> list[str]:
+def table(heading: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a table, and an empty one."""
     lines = [heading, ["---"] * len(heading), *rows]
     return ["| " + " | ".join(line) + " |" for line in lines] + [""]
