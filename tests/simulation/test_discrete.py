@@ -22,9 +22,10 @@ RNG = np.random.default_rng(0)
         (RNG.normal(size=500).round(2)[RNG.integers(0, 500, 1_500)], 0.01),
         (np.zeros(500), 1.0),
         (RNG.normal(size=500), 0.0),
-        (RNG.poisson(1e8, 500), 0.0),  # hardly ever the same: as good as continuous
+        (np.maximum(RNG.integers(-50_000, 100_000, 100), 0), 1.0),  # hardly two alike but zeros
+        (RNG.random(20_000), 0.0),  # of the lattice of float32 itself
     ],
-    ids=["counts", "multiples", "bits", "tens", "rounded", "never any", "normal", "many"],
+    ids=["counts", "multiples", "bits", "tens", "rounded", "never any", "normal", "many", "fine"],
 )
 def test_spacing(values, h):
     columns = np.column_stack([values, RNG.normal(size=len(values))]).astype(np.float32)

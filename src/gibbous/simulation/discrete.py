@@ -21,6 +21,7 @@ from gibbous.simulation.simulations import Simulations
 _LOOK = 20_000  # values of each feature looked at
 _COMMON = 0.05  # share of them that may be of one value
 _EXACT = 0.02  # how far from a lattice its values may lie, in units of h
+_FINE = 1e-6  # an h below this share of the range is as good as none, and none that float32 holds
 
 
 def spacing(columns: Float[np.ndarray, "rows features"]) -> Float[np.ndarray, " features"]:
@@ -32,7 +33,7 @@ def spacing(columns: Float[np.ndarray, "rows features"]) -> Float[np.ndarray, " 
     found = np.zeros(columns.shape[1], np.float32)
     for i, column in enumerate(columns[:_LOOK].T):
         values, counts = np.unique(column.astype(np.float64), return_counts=True)
-        found[i] = _lattice(values) if 2 * len(values) <= len(column) else 0.0
+        found[i] = _lattice(values)
         share, most = counts.max() / len(column), values[counts.argmax()]
         if not found[i] and share > _COMMON and counts.max() > 1:
             raise ShapeError(
@@ -45,11 +46,14 @@ def spacing(columns: Float[np.ndarray, "rows features"]) -> Float[np.ndarray, " 
 
 def _lattice(values: np.ndarray) -> float:
     """The spacing of the lattice that these sorted values lie on; 0 if there is none."""
-    if len(values) == 1:  # a count that was the same in all simulations
-        return float(values[0] == np.round(values[0]))
-    h = np.diff(values).min()
+    whole = bool((values == np.round(values)).all())
+    if len(values) == 1:
+        return float(whole)  # a count that was the same in all simulations
+    gaps = np.diff(values)
+    h = float(np.gcd.reduce(gaps.astype(np.int64)) if whole else gaps.min())
     places = (values - values[0]) / h
-    return float(h) if np.abs(places - np.round(places)).max() < _EXACT else 0.0
+    on_it = np.abs(places - np.round(places)).max() < _EXACT
+    return h if on_it and h > _FINE * (values[-1] - values[0]) else 0.0
 
 
 def blur(key: Key, x: Float[Array, "*shape"], h: Float[Array | np.ndarray, " features"]) -> Array:
