@@ -11,6 +11,7 @@ round, beside that of the exact posterior. With `--peer sbi` there is another li
 (TNPE) or SNLE (NLE) on the same problem: C2ST and MMD after the last round.
 """
 
+import functools
 import json
 import subprocess
 import tempfile
@@ -76,9 +77,15 @@ class Case:
         return replace(method, method=replace(method.method, embedding=gb.DeepSet()))
 
 
+@functools.cache
+def _task(name: str) -> gb.tasks.Task:
+    """Made once, so that its observations share programs."""
+    return gb.tasks.TASKS[name]()
+
+
 def measure(case: Case, folder: Path | None, peers: Sequence[str] = ()) -> Iterator[dict]:
     """Run the rounds, and score them; one after the other with those of peers."""
-    task = gb.tasks.TASKS[case.task]()
+    task = _task(case.task)
     truth, x, reference = problem(case, task, folder)
     for who in ["gibbous", *peers]:
         about = {

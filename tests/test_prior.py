@@ -181,6 +181,31 @@ def test_sampling_is_compiled_as_a_whole():
     assert clock.count <= 4  # 2; operation by operation it takes 11
 
 
+def _simple(high=2.0):
+    return Prior(a=dist.Uniform(0.0, high), b=dist.MultivariateNormal(jnp.zeros(2), jnp.eye(2)))
+
+
+def test_the_same_prior_defined_twice_finds_its_programs():
+    assert _simple() == _simple()
+    assert hash(_simple()) == hash(_simple())
+    assert _simple() != _simple(2.0001)
+    assert _simple() != Prior(b=dist.Uniform(0.0, 2.0))
+    first = _simple().sample(0, 41)
+    second, clock = _simple(), CompileClock()
+    np.testing.assert_array_equal(second.sample(0, 41)["b"], first["b"])
+    assert clock.count == 0
+    assert _simple(3.0).sample(0, 41)["a"].max() > first["a"].max()  # and no other prior's
+
+
+def test_a_callable_is_equal_to_itself_alone():
+    def noise(a):
+        return dist.HalfNormal(a)
+
+    a = dist.LogNormal(0.0, 1.0)
+    assert Prior(a=a, b=noise) == Prior(a=a, b=noise)
+    assert Prior(a=a, b=noise) != Prior(a=a, b=lambda a: dist.HalfNormal(a))
+
+
 def test_what_is_missing_is_drawn_given_the_rest(prior):
     n = 4_000
     given = {"scale": np.full(n, 3.0, np.float32), "fraction": np.full(n, 0.25, np.float32)}

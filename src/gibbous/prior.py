@@ -11,6 +11,7 @@ methods take and give a leading batch axis on all of them.
 import functools
 import inspect
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -69,6 +70,21 @@ class Prior:
         }
         self.probe = self._check()  # some draws, to learn shapes and supports from
         self.shapes = {name: value.shape[1:] for name, value in self.probe.items()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prior) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    @functools.cached_property
+    def _content(self) -> tuple[tuple[str, str | int], ...]:
+        """What makes two priors equal, so that one that is defined again, as in a notebook's cell
+        run twice, finds the programs of the first; a callable is equal to itself alone."""
+        return tuple(
+            (name, id(self.factors[name]) if distributions.is_custom(d) else json.dumps(d))
+            for name, d in self.describe().items()
+        )
 
     def __repr__(self) -> str:
         inner = ", ".join(

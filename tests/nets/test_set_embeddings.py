@@ -1,5 +1,7 @@
 """DeepSet, its pooling, SetTransformer: order and padding do not matter, and nothing blows up."""
 
+from math import comb
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -154,6 +156,16 @@ def test_regression_finds_the_coefficients_of_a_parabola():
     )
     np.testing.assert_allclose(coefficients, [0.3, 0.0, 2.0], atol=1e-4)
     assert abs(float(r[-1, -1])) < 1e-5  # nothing is left over
+
+
+@pytest.mark.parametrize(("d", "degree"), [(1, 4), (2, 4), (3, 2)])
+def test_derivatives_of_polynomials_are_those_of_jax(d, degree):
+    u = jnp.linspace(-1.5, 2.0, d)
+    p = jnp.arange(1.0, 1.0 + comb(d + degree, d))
+    columns = pooling.monomials(u, degree)
+    got = (pooling.derivatives(d, degree) @ p) @ columns
+    exact = jax.grad(lambda u: p @ pooling.monomials(u, degree))(u)
+    np.testing.assert_allclose(got, exact, rtol=1e-5)
 
 
 def test_monomials_are_all_products_up_to_the_degree():

@@ -24,8 +24,20 @@ RNG = np.random.default_rng(0)
         (RNG.normal(size=500), 0.0),
         (np.maximum(RNG.integers(-50_000, 100_000, 100), 0), 1.0),  # hardly two alike but zeros
         (RNG.random(20_000), 0.0),  # of the lattice of float32 itself
+        (1e30 * RNG.normal(size=500), 0.0),
     ],
-    ids=["counts", "multiples", "bits", "tens", "rounded", "never any", "normal", "many", "fine"],
+    ids=[
+        "counts",
+        "multiples",
+        "bits",
+        "tens",
+        "rounded",
+        "never any",
+        "normal",
+        "many",
+        "fine",
+        "huge",
+    ],
 )
 def test_spacing(values, h):
     columns = np.column_stack([values, RNG.normal(size=len(values))]).astype(np.float32)

@@ -18,11 +18,13 @@ least-squares solver inside to Bertinetto et al. 2019 (arXiv 1805.08136).
 Shapes: h [n, k], mask [n] with entries 0 or 1.
 """
 
+import functools
 from collections.abc import Callable
 from itertools import combinations_with_replacement
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 _FAR = 10.0  # in units of the typical point: beyond that, polynomials are cut
@@ -74,6 +76,19 @@ def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
     return jnp.stack(list(products.values()))
 
 
+@functools.cache
+def derivatives(d: int, degree: int) -> Float[np.ndarray, "d k k"]:
+    """D with d/du_j sum_k p_k c_k(u) = sum_l (D_j p)_l c_l(u), for the monomials c of d variables:
+    a polynomial's derivative is a polynomial."""
+    names = [c for p in range(degree + 1) for c in combinations_with_replacement(range(d), p)]
+    out = np.zeros((d, len(names), len(names)), np.float32)
+    for k, name in enumerate(names):
+        for j in set(name):
+            at = name.index(j)
+            out[j, names.index(name[:at] + name[at + 1 :]), k] = name.count(j)
+    return out
+
+
 def orthonormal(
     points: Float[Array, "m d"], degree: int, mask: Float[Array, " m"], ridge: float = 1e-6
 ) -> Float[Array, "k k"]:
@@ -101,11 +116,10 @@ def regression(
     invertible where points are few or equal.
     """
     columns = jax.vmap(lambda point: monomials(point, degree))(u)
-    slopes = jax.vmap(jax.jacfwd(lambda point: monomials(point, degree)))(u)
     first, at_once = _fit(columns, mask, ridge)
     p = jnp.concatenate([-at_once, jnp.ones(1)])
-    steepness = mean(jnp.sum(jnp.einsum("nkd,k->nd", slopes, p) ** 2, axis=1, keepdims=True), mask)
-    gradient = jnp.sum(jnp.einsum("nkd,k->nd", slopes, p) ** 2, axis=1)
+    gradient = jnp.sum((columns @ (derivatives(u.shape[1], degree) @ p).T) ** 2, axis=1)
+    steepness = mean(gradient[:, None], mask)
     weight = jax.lax.rsqrt(gradient / (steepness + 1e-12) + 1e-4)
     second, at_once = _fit(columns * weight[:, None], mask, ridge)
     scale = jnp.diag(second)

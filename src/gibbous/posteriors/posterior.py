@@ -2,8 +2,7 @@
 
     z ~ q(z | x),   theta = T(S^-1(z)),   log p(theta | x) = log q(z | x) - log |det d theta/d z|.
 
-The mathematics is written for one observation in `AbstractPosterior`; here it is vectorised, once.
-Work is cut into blocks of equal shape, so that memory stays bounded and few programs are compiled.
+The mathematics is written for one observation in `AbstractPosterior`; `batched.py` vectorises it.
 """
 
 import warnings
@@ -17,12 +16,11 @@ import numpy as np
 from jaxtyping import Float
 
 from gibbous import tensors
-from gibbous._types import Key, Seed, Theta, stream
+from gibbous._types import Seed, Theta, stream
 from gibbous.errors import (
     ArtefactError,
     ConfigError,
     GibbousWarning,
-    ObservationError,
     OutputExistsError,
     SamplingWarning,
     ShapeError,
@@ -31,21 +29,17 @@ from gibbous.latent import Latent
 from gibbous.missing import AbstractMissing, Subsets
 from gibbous.posteriors import observations
 from gibbous.posteriors.base import AbstractPosterior
-from gibbous.posteriors.blocks import Core, evaluate_block, evidence_units, sample_block
-from gibbous.posteriors.convergence import Diagnostics
+from gibbous.posteriors.batched import evaluate, sample_chains, sample_direct
+from gibbous.posteriors.blocks import Core
 from gibbous.posteriors.direct import DirectPosterior
 from gibbous.posteriors.draws import Draws
 from gibbous.posteriors.mcmc import MCMCPosterior
 from gibbous.posteriors.observations import Observations
 from gibbous.posteriors.refined import Refined, refined
 from gibbous.prior import Prior
-from gibbous.progress import progress_bar
 from gibbous.recipe import describe
-from gibbous.samplers import AbstractSampler, Trace, side_by_side
+from gibbous.samplers import AbstractSampler
 from gibbous.scaling import Standardizer
-
-_BLOCK = 2**14  # draws, or densities, computed at a time
-_POINTS = 256  # of an iid dataset, evaluated side by side: see mcmc.py
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,8 +106,8 @@ class Posterior:
             raise ConfigError(f"expected at least one draw, got {n=}")
         key = stream(seed, "sample")
         observed = self.observed(x)
-        run = self.sample_blocks if self.approximation.direct else self._sample_chains
-        values, chains, found = run(key, observed, n, progress)
+        run = sample_direct if self.approximation.direct else sample_chains
+        values, chains, found = run(self._core, key, observed, n, progress)
         theta = {name: v if observed.batched else v[0] for name, v in values.items()}
         if found is not None:
             complaint = found.complaint(self.latent.labels, n)
@@ -314,108 +308,9 @@ class Posterior:
         entries = isinstance(self.missing, AbstractMissing)
         return observations.parse(x, self.event_shape, self.x_scaler, self.sizes, entries)
 
-    # --- vectorised, once -------------------------------------------------------------------------
-
-    def sample_blocks(
-        self, key: Key, observed: Observations, n: int, progress: bool
-    ) -> tuple[dict[str, np.ndarray], int, None]:
-        """Independent draws: one job is `size` of them for one observation."""
-        size = min(_power_of_two(n), _BLOCK)
-        per_x = -(-n // size)
-        jobs = len(observed.x) * per_x
-        theta, _ = self._run(key, observed, size, np.arange(jobs) // per_x, progress)
-        shape = (len(observed.x), per_x * size)
-        return {k: v.reshape(*shape, *v.shape[3:])[:, :n] for k, v in theta.items()}, 1, None
-
-    def _sample_chains(
-        self, key: Key, observed: Observations, n: int, progress: bool
-    ) -> tuple[dict[str, np.ndarray], int, Diagnostics]:
-        """Draws of chains: one job is all of them for one observation."""
-        theta, trace = self._run(key, observed, n, np.arange(len(observed.x)), progress)
-        if not np.all(trace.started):
-            raise ObservationError(
-                f"the likelihood of observation {int(np.argmin(trace.started))} is zero or not "
-                "finite at every draw of the prior that was tried: compare it with simulations, "
-                "for values that are wrong by orders of magnitude"
-            )
-        first = next(iter(theta.values()))
-        m, chains, length = first.shape[:3]
-        side = np.concatenate([v.reshape(m, chains, length, -1) for v in theta.values()], axis=-1)
-        constant = evidence_units(self._core, observed.x, observed.mask)
-        found = Diagnostics.of(
-            side,
-            np.asarray(trace.divergences),
-            np.asarray(trace.finished),
-            np.asarray(trace.log_evidence + constant),
-        )
-        # One draw of each chain after the other, so that any first n hold as many of each.
-        flat = {
-            k: v.swapaxes(1, 2).reshape(m, chains * length, *v.shape[3:])[:, :n]
-            for k, v in theta.items()
-        }
-        return flat, chains, found
-
-    def _run(
-        self, key: Key, observed: Observations, size: int, row: np.ndarray, progress: bool
-    ) -> tuple[dict[str, np.ndarray], Trace]:
-        """Jobs side by side, as many as fit: parameters [jobs, chains, draws, *shape], and traces.
-
-        row: the observation that each job is for.
-        """
-        points = min(observed.points, _POINTS)
-        if self.approximation.direct:  # which looks at the points once for all draws
-            fit = max(1, _BLOCK // max(size, points))
-        else:
-            fit = max(1, side_by_side() // (self.approximation.width(size) * points))
-        width = min(_power_of_two(len(row)), _power_of_two(fit + 1) // 2)
-        order, parts = np.argsort(observed.counts[row], kind="stable"), []
-        with progress_bar("sampling", len(row), unit="blocks", show=progress) as advance:
-            for start in range(0, len(row), width):
-                job = order[np.minimum(np.arange(start, start + width), len(row) - 1)]
-                x, mask = observed.rows(row[job], cut=self.approximation.iid)
-                parts.append(
-                    jax.tree.map(np.asarray, sample_block(self._core, key, job, x, mask, size))
-                )
-                advance(min(start + width, len(row)))
-        back = np.argsort(order)
-        theta, trace = jax.tree.map(lambda *v: np.concatenate(v)[: len(row)][back], *parts)
-        return {name: theta[name] for name in self.names}, trace  # jit gives a dict back sorted
-
     def _evaluate(self, theta: Theta | Any, x: Any, what: str) -> np.ndarray:
-        """Log density of theta, or log likelihood of x, for parameters in the user's units."""
-        values, batch = self.prior.parse(theta, self.names)
-        observed = self.observed(x)
-        m = len(observed.x)
-        if observed.batched and batch not in ((), (m,)):
-            raise ShapeError(
-                f"a batch of theta {batch} cannot be paired row by row with a batch of "
-                f"{m} observations"
-            )
-        if observed.batched:
-            batch = (m,)
-        shapes = self.prior.shapes
-        flat = {
-            k: np.broadcast_to(v, batch + shapes[k]).reshape(-1, *shapes[k])
-            for k, v in values.items()
-        }
-        n = int(np.prod(batch))
-        points = min(observed.points, _POINTS)
-        size = min(_power_of_two(n), max(1, _BLOCK // _power_of_two(points)))
-        counts = observed.counts if observed.batched else np.zeros(n)
-        order, out = np.argsort(counts, kind="stable"), []
-        for start in range(0, n, size):
-            row = order[np.minimum(np.arange(start, start + size), n - 1)]
-            rows = {k: v[row] for k, v in flat.items()}
-            y, mask = observed.rows(row if observed.batched else 0, cut=self.approximation.iid)
-            block = evaluate_block(self._core, rows, y, mask, observed.batched, what)
-            out.append(np.asarray(block))
-        value = np.concatenate([np.zeros(0, np.float32), *out])[:n]
-        return value[np.argsort(order)].reshape(batch)
+        return evaluate(self._core, theta, self.observed(x), what)
 
     @property
     def _core(self) -> Core:
         return Core(self.approximation, self.latent, self.x_scaler)
-
-
-def _power_of_two(n: int) -> int:
-    return 1 << (n - 1).bit_length()

@@ -21,6 +21,7 @@ from gibbous.simulation.simulations import Simulations
 _LOOK = 20_000  # values of each feature looked at
 _COMMON = 0.05  # share of them that may be of one value
 _EXACT = 0.02  # how far from a lattice its values may lie, in units of h
+_LARGEST = 2.0**24  # beyond it float32 holds no fractions
 _FINE = 1e-6  # an h below this share of the range is as good as none, and none that float32 holds
 
 
@@ -46,7 +47,7 @@ def spacing(columns: Float[np.ndarray, "rows features"]) -> Float[np.ndarray, " 
 
 def _lattice(values: np.ndarray) -> float:
     """The spacing of the lattice that these sorted values lie on; 0 if there is none."""
-    whole = bool((values == np.round(values)).all())
+    whole = bool((values == np.round(values)).all() and np.abs(values).max() < _LARGEST)
     if len(values) == 1:
         return float(whole)  # a count that was the same in all simulations
     gaps = np.diff(values)
