@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0, help="of the first repeat; the next have next")
     run.add_argument("--draws", type=int, default=10_000)
     run.add_argument("--references", type=Path, help="folder with TASK.npz")
+    run.add_argument(
+        "--again", action="store_true", help="time a second run too, that need not compile"
+    )
     run.add_argument("--c2st", choices=["sklearn", "jax", "both"], default="both")
     run.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     table = commands.add_parser("table", help="write RESULTS.md and ROUNDS.md")
@@ -152,6 +155,7 @@ def main() -> int:
         args.task, args.method, args.budget, args.peer, args.observations,
         list(range(args.seed, args.seed + args.repeats)), args.draws,
         ["sklearn", "jax"] if args.c2st == "both" else [args.c2st], args.references,
+        args.again,
     )  # fmt: skip
     columns = "[bold]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns) as bar:

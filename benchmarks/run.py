@@ -28,12 +28,17 @@ CLASSIFIERS = {  # of references and draws [m, n, d] each
 }
 HELD_OUT, HELD_OUT_SEED = 2_000, 1_000_003  # the latter is added to the seed of the simulations
 TOO_LONG = 7_200  # seconds for one job: a sampler that rejects may never end
+KEEP = {  # as gb.keep_compilations has it
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+}
 WORKERS = Path(__file__).resolve().parent / "workers"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: every combination of it. `seeds` are the repeats."""
+    """What to run: every combination of it. `seeds` are the repeats; `again`: once more, with the
+    programs that JAX compiled kept from a run before."""
 
     tasks: list[str]
     methods: list[str]
@@ -44,6 +49,7 @@ class Plan:
     n_draws: int
     c2st: list[str]
     references: Path | None
+    again: bool = False
 
     def jobs(self) -> list[tuple[str, int, str, int, str]]:
         """Task, budget, method, seed and contender, in the order in which they run."""
@@ -72,6 +78,8 @@ def run(plan: Plan, out: Path, finished) -> bool:
         try:
             answer, draws = work(job, arrays, plan.n_draws, interpreters[who])
             line |= answer | score(answer, draws, reference, plan.c2st)
+            if plan.again and answer["compile"] is not None:
+                line["again"] = second(job, arrays, plan.n_draws, interpreters[who])
         except RuntimeError as error:
             line["error"], failed = str(error), True
         with out.open("a") as file:
@@ -92,8 +100,19 @@ def data(plan: Plan, task: gb.tasks.Task, budget: int, seed: int) -> tuple[dict,
     return arrays, reference
 
 
-def work(job: dict, arrays: dict, n_draws: int, python: Path) -> tuple[dict, np.ndarray]:
-    """The answer of one worker, and its draws [m, n_draws, d].
+def second(job: dict, arrays: dict, n_draws: int, python: Path) -> dict:
+    """What takes time in a run that finds the programs of one before it."""
+    with tempfile.TemporaryDirectory() as kept:
+        work(job, arrays, n_draws, python, kept)
+        answer, _ = work(job, arrays, n_draws, python, kept)
+    return {k: answer[k] for k in ("import", "train", "compile", "first_draws", "first_many")}
+
+
+def work(
+    job: dict, arrays: dict, n_draws: int, python: Path, kept: str | None = None
+) -> tuple[dict, np.ndarray]:
+    """The answer of one worker, and its draws [m, n_draws, d]. In the folder `kept` JAX keeps the
+    programs that it compiles.
 
     Raises:
         RuntimeError: if it fails, with its last words.
@@ -101,6 +120,8 @@ def work(job: dict, arrays: dict, n_draws: int, python: Path) -> tuple[dict, np.
     prior = describe(gb.tasks.TASKS[job["task"]]().prior)
     # Ours and theirs compile anew: nobody finds what an earlier run has left in a cache.
     env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    if kept is not None:
+        env |= KEEP | {"JAX_COMPILATION_CACHE_DIR": kept}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps({**job, "n_draws": n_draws, "prior": prior}))

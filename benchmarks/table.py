@@ -35,8 +35,9 @@ The same simulations, taking turns in the same minutes, each with its default se
 and an environment of its own. C2ST: mean over observations, by the classifiers of scikit-learn and
 of JAX. Log density: mean over 2,000 fresh pairs, in nats. Times: seconds on the wall, with their
 ratio to ours; `draws` are 10,000 for one observation, `100 x 1,000` is 1,000 for each of 100; the
-first of either compiles; `whole` is import, training and first draws. A dash: there is none, or it
-was too slow to wait for.
+first of either compiles; `whole` is import, training and first draws. A second run, in another
+process, finds the programs that the first has left on disk (`gb.keep_compilations()`). A dash:
+there is none, or it was too slow to wait for.
 """
 
 
@@ -158,6 +159,11 @@ def peer(lines: list[dict], who: str) -> list[str]:
         times.append([name, OURS, *(s.text(2) for s in spreads[OURS])])
         pairs = zip(spreads[who], ratios, strict=True)
         times.append([name, who, *(s.text(2) + _ratio(r) for s, r in pairs)])
+        for side, rows in sides.items():
+            again = [_second(line) for line in rows if "again" in line]
+            if again:
+                values = (Spread(again, f).text(2) for _, f in TIMES)
+                times.append([name, f"{side}, second run", *values])
         late = [h + _ratio(r) for (h, _), r in zip(TIMES, ratios, strict=True) if r < 1]
         slower += [f"- {name}: {', '.join(late)}"] if late else []
     return [
@@ -168,6 +174,11 @@ def peer(lines: list[dict], who: str) -> list[str]:
         *slower,
         "",
     ]
+
+
+def _second(line: dict) -> dict:
+    """The same line with what a second run took, which finds the programs of the first."""
+    return line | dict.fromkeys(("draws", "many_draws")) | line["again"]
 
 
 def _ratio(value: float) -> str:

@@ -16,6 +16,7 @@ from importlib.metadata import version as _version
 from gibbous import diagnostics, plots, tasks
 from gibbous.check import Report, check
 from gibbous.check_rounds import check_rounds
+from gibbous.compilation import keep_compilations
 from gibbous.errors import GibbousError, GibbousWarning, TrainingInterrupted
 from gibbous.estimators import (
     ESTIMATORS,
@@ -97,6 +98,7 @@ __all__ = [
     "diagnostics",
     "fit",
     "fit_rounds",
+    "keep_compilations",
     "load",
     "plots",
     "simulate",

@@ -57,8 +57,9 @@ class CompileClock:
 def keep_compilations() -> Path:
     """Keep compiled programs in the user's cache folder, so that a second run compiles nothing.
 
-    The command line calls this; a library should not choose such things for its host program.
-    `JAX_COMPILATION_CACHE_DIR` is respected. Returns the folder.
+    The command line calls this, and so may the first line of a script or a notebook: a library
+    should not choose such things for its host program. `JAX_COMPILATION_CACHE_DIR` is respected.
+    Returns the folder.
     """
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     folder = Path(chosen) if chosen else _user_cache() / "gibbous" / "jax"

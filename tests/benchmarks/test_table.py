@@ -59,6 +59,13 @@ def test_ours_beside_a_peer_are_of_the_same_run():
     assert [results.c2st(v) for v in results.beside(lines, "sbi", about)] == [0.6]
 
 
+def test_a_second_run_has_a_row_of_its_own():
+    again = {"import": 1.0, "train": 3.0, "compile": 0.5, "first_draws": 0.25, "first_many": 0.5}
+    page = table.page([line(again=again), line("sbi", compile=None)], [])
+    assert "| two_moons, NPE, 1,000 | gibbous, second run | 1.00 | 3.00 | 0.50 | 2.50 |" in page
+    assert "sbi, second run" not in page
+
+
 def test_page_with_failures_chains_and_gaps():
     lines = [
         line(method="NLE", log_prob=None, ess=500.0),
