@@ -113,6 +113,18 @@ def test_rounds_then_sample(folder):
     fails(gibbous(folder, *plain), "use gb.Truncated(gb.NPE())")
 
 
+@pytest.mark.slow
+def test_rounds_of_a_problem_without_a_method_learn_the_likelihood(folder):
+    text = re.sub(r"(?m)^method = .*$", "", (folder / "problem.py").read_text())
+    (folder / "plain.py").write_text(text.replace("(4,)", "(2,)").replace("0.1, -0.2, ", ""))
+    command = "rounds", "plain.py", "-n", "200", "--rounds", "2", "--out", "plain.gibbous"
+    result = gibbous(folder, *command)
+    assert result.returncode == 0, result.stderr
+    assert gb.load(folder / "plain.gibbous").recipe["method"]["type"] == "NLE"
+    command = "sample", "plain.py", "plain.gibbous", "-n", "100", "--out", "plain"
+    assert gibbous(folder, *command).returncode == 0
+
+
 @pytest.mark.parametrize("command", ["demo", "simulate", "fit", "rounds", "sample", "check"])
 def test_help_on_each_command(folder, command):
     result = gibbous(folder, command, "--help")

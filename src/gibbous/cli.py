@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 
 import gibbous as gb
-from gibbous.compilation import keep_compilations
 from gibbous.demo import run_demo
 from gibbous.demo_compare import run_comparison
 from gibbous.demo_plan import DemoConfig
@@ -50,7 +49,7 @@ def _friendly(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapped(*args, **kwargs) -> None:
-        keep_compilations()
+        gb.keep_compilations()
         warnings.showwarning = _show_warning
         try:
             command(*args, **kwargs)
@@ -154,8 +153,8 @@ def fit(
         source = gb.simulate(p.prior, p.simulator, n or 10_000, seed=seed)
     config = gb.FitConfig(steps=steps, checkpoint=file.with_name(file.name + ".checkpoint"))
     posterior = gb.fit(
-        p.method, p.prior, source, parameters=_names(parameters), missing=p.missing, config=config,
-        seed=seed,
+        p.method or gb.NPE(), p.prior, source, parameters=_names(parameters), missing=p.missing,
+        config=config, seed=seed,
     )  # fmt: skip
     posterior.save(file, overwrite=overwrite)
     h = posterior.history
@@ -179,8 +178,9 @@ def rounds(
 ) -> None:
     """Learn the posterior of the measurement alone, simulating where it is.
 
-    The problem's `method` must be fit for it, such as gb.Truncated(gb.NPE()) or gb.NLE(). What is
-    made is kept in a folder beside the file: after Ctrl-C, the same command goes on.
+    By gb.NLE(), unless the problem has a `method` that is fit for it, such as
+    gb.Truncated(gb.NPE()). What is made is kept in a folder beside the file: after Ctrl-C, the same
+    command goes on.
     """
     _new(file, overwrite)
     if not 0 < number <= n:
@@ -188,7 +188,7 @@ def rounds(
     p = load_problem(problem)
     folder = file.with_name(file.name + ".rounds")
     run = gb.fit_rounds(
-        p.method, p.prior, p.simulator, p.observation(observed), rounds=number,
+        p.method or gb.NLE(), p.prior, p.simulator, p.observation(observed), rounds=number,
         per_round=n // number, parameters=_names(parameters),
         config=gb.RoundsConfig(folder=folder), seed=seed,
     )  # fmt: skip

@@ -3,7 +3,8 @@
 prior       a gb.Prior
 simulator   marked by @gb.simulator
 observed    the measurement, an array (optional)
-method      a method such as gb.NPE(embedding=gb.DeepSet()) (optional; default gb.NPE())
+method      a method such as gb.NPE(embedding=gb.DeepSet()) (optional; default gb.NPE(), in rounds
+            gb.NLE())
 missing     what observations may lack, such as gb.Missing() (optional)
 """
 
@@ -18,7 +19,6 @@ import numpy as np
 
 from gibbous.errors import GibbousError, ProblemError
 from gibbous.method import AbstractMethod
-from gibbous.methods import NPE
 from gibbous.missing import AbstractMissing, Subsets
 from gibbous.prior import Prior
 from gibbous.simulation.simulator import Simulator
@@ -32,7 +32,7 @@ class Problem:
     prior: Prior
     simulator: Simulator
     observed: np.ndarray | None
-    method: AbstractMethod
+    method: AbstractMethod | None
     missing: AbstractMissing | Subsets | None
 
     def observation(self, file: Path | None) -> np.ndarray:
@@ -81,9 +81,8 @@ def load_problem(path: Path) -> Problem:
         raise ProblemError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
     wanted = {"prior": Prior, "simulator": Simulator, "method": AbstractMethod}
     found = {name: getattr(module, name, None) for name in wanted}
-    found["method"] = found["method"] or NPE()
     for name, kind in wanted.items():
-        if not isinstance(found[name], kind):
+        if not isinstance(found[name], kind) and (name != "method" or found[name] is not None):
             raise ProblemError(
                 f"{path} must define `{name}`, a gb.{kind.__name__.replace('Abstract', '')}; "
                 f"found {found[name]!r}"
