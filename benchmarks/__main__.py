@@ -105,9 +105,10 @@ def main() -> int:
         from benchmarks.sequential import cases, measure
         from benchmarks.sequential import summary as of_rounds
 
+        common = stamp()
         for case in cases(args):
             for found in measure(case, args.references, args.peer):
-                line = stamp() | found
+                line = common | {"date": stamp()["date"]} | found
                 with args.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")
                 print(of_rounds(line), flush=True)

@@ -4,7 +4,7 @@ Everything is a mean over observations, or a median of seconds, with the smalles
 """
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.results import DASH, OURS, Spread, read
@@ -13,7 +13,7 @@ from benchmarks.table import bold, table
 from gibbous.plots.style import CHANCE, columns_for, many_axes, series, styled
 
 HEADINGS = [
-    "task", "simulations", "published", "who", "method", "observations", "C2ST", "MMD", "seconds",
+    "task", "simulations", "published", "method", "observations", "C2ST", "MMD", "seconds",
     "of it compiling", "programs", "training: first, last round",
 ]  # fmt: skip
 HEAD = """# Rounds
@@ -22,59 +22,78 @@ Made by `python -m benchmarks table` from {n} lines of `rounds.jsonl` ({first} t
 observation, on one core of {machines}, other work on the other. C2ST and MMD to the reference draws
 after the last round: mean over observations [smallest..largest]. Published: the lowest sequential
 C2ST over all methods of Lueckmann et al. 2021 (arXiv 2101.04653) in 10 rounds; **bold**: under it.
-Seconds of all rounds, and of training alone in the first and in the last: medians. sbi's TSNPE and
-SNLE saw the same observations in the same minutes.
+Seconds of all rounds, compilation counted, and of training alone in the first and in the last one:
+medians. Observations of one run share programs: the first compiles them.
+"""
+BESIDE = """## Beside sbi
+
+sbi 0.27 with its default settings: SNLE, and TSNPE as in its guide, on the same observation in the
+same minutes.
 """
 
 
 def write(source: Path, folder: Path) -> None:
     """Write the page and its figure into `folder`, if there is something to show."""
-    lines = newest(read(source)) if source.exists() else []
+    lines = read(source) if source.exists() else []
     if lines:
         draw(lines, folder / "figures" / "rounds.png")
         (folder / "ROUNDS.md").write_text(page(lines))
 
 
-def newest(lines: list[dict]) -> list[dict]:
+def newest(lines: Iterable[dict]) -> list[dict]:
     """The last line of each contender on each observation."""
     keys = ("who", "task", "method", "budget", "rounds", "observation", "seed")
     return list({tuple(line[k] for k in keys): line for line in lines}.values())
 
 
-def cells(lines: list[dict]) -> Iterator[tuple[tuple[str, int], list[dict]]]:
-    """Lines of one contender with one method on one task and budget, that ours come first in."""
-
-    def key(line: dict) -> tuple:
-        theirs = line["who"] != OURS
-        return line["task"], line["budget"], theirs, line["method"], line["who"]
-
-    for k in sorted({key(line) for line in lines}):
-        yield (k[0], k[1]), [line for line in lines if key(line) == k]
-
-
 def page(lines: list[dict]) -> str:
     """The page as Markdown."""
-    rows = []
-    for (task, budget), of_cell in cells(lines):
-        known = PUBLISHED.get(task, {}).get(budget)
-        first = of_cell[0]
-        c2st = mean(of_cell, lambda line: line["c2st"][-1])
-        under = known is not None and statistics.mean(v["c2st"][-1] for v in of_cell) < known
-        ends = [Spread(of_cell, lambda line, i=i: line["training"][i]).median for i in (0, -1)]
-        rows.append([
-            task, f"{budget:,}", DASH if known is None else f"{known:.3f}", first["who"],
-            first["method"], str(len(of_cell)), bold(c2st, under),
-            mean(of_cell, lambda line: line["mmd"]),
-            *(Spread(of_cell, lambda v, k=k: v.get(k)).text(0)
-              for k in ("seconds", "compiling", "compilations")),
-            f"{ends[0]:.1f}, {ends[1]:.1f}",
-        ])  # fmt: skip
     days = sorted(line["date"][:10] for line in lines)
     machines = " and ".join(sorted({line["machine"]["cpu"] for line in lines}))
     head = HEAD.format(n=len(lines), first=days[0], last=days[-1], machines=machines)
-    return "\n".join(
-        [head, *table(HEADINGS, rows), "![rounds](figures/rounds.png)\n", *truths(lines)]
-    )
+    ours = newest(line for line in lines if line["who"] == OURS)
+    keys = sorted({key(line) for line in ours})
+    rows = [row(k, [line for line in ours if key(line) == k]) for k in keys]
+    figure = "![rounds](figures/rounds.png)\n"
+    return "\n".join([head, *table(HEADINGS, rows), figure, *beside(lines), *truths(ours)])
+
+
+def key(line: dict) -> tuple[str, int, str]:
+    """Task, budget and method."""
+    return line["task"], line["budget"], line["method"]
+
+
+def row(about: tuple[str, int, str], lines: list[dict]) -> list[str]:
+    """All observations of one task, budget and method."""
+    task, budget, method = about
+    known = PUBLISHED.get(task, {}).get(budget)
+    c2st = [line["c2st"][-1] for line in lines]
+    return [
+        task, f"{budget:,}", DASH if known is None else f"{known:.3f}", method, str(len(lines)),
+        bold(mean(c2st), known is not None and statistics.mean(c2st) < known),
+        mean([line["mmd"] for line in lines]), *seconds(lines),
+    ]  # fmt: skip
+
+
+def seconds(lines: list[dict]) -> list[str]:
+    """What the rounds took, and training in the first and in the last of them."""
+    first, last = (Spread(lines, lambda v, i=i: v["training"][i]).median for i in (0, -1))
+    whole = ("seconds", "compiling", "compilations")
+    spreads = (Spread(lines, lambda v, k=k: v.get(k)) for k in whole)
+    return [*(s.text(0) for s in spreads), f"{first:.1f}, {last:.1f}"]
+
+
+def beside(lines: list[dict]) -> list[str]:
+    """Each line of a peer under ours of the same run."""
+    rows = []
+    for line in newest(v for v in lines if v["who"] != OURS):
+        shared = ("run", "task", "method", "budget", "observation")
+        pair = [v for v in lines if v["who"] == OURS and all(v[k] == line[k] for k in shared)]
+        for v in [*pair[-1:], line]:
+            about = v["task"], f"{v['budget']:,}", v["method"], str(v["observation"]), v["who"]
+            rows.append([*about, f"{v['c2st'][-1]:.3f}", f"{v['mmd']:.4f}", *seconds([v])])
+    about = ["task", "simulations", "method", "observation", "who", "C2ST"]
+    return [BESIDE, *table([*about, *HEADINGS[6:]], rows)] if rows else []
 
 
 def truths(lines: list[dict]) -> list[str]:
@@ -98,9 +117,8 @@ def truths(lines: list[dict]) -> list[str]:
     ]
 
 
-def mean(lines: list[dict], figure: Callable[[dict], float]) -> str:
+def mean(values: list[float]) -> str:
     """Like `0.523 [0.510..0.540]`."""
-    values = [figure(line) for line in lines]
     text = f"{statistics.mean(values):.3f}"
     return text if len(values) == 1 else f"{text} [{min(values):.3f}..{max(values):.3f}]"
 
@@ -110,7 +128,7 @@ def draw(lines: list[dict], path: Path) -> None:
     """C2ST by round: a panel for each task and budget, a colour for each method of ours."""
     import matplotlib.pyplot as plt
 
-    ours = [line for line in lines if line["who"] == OURS]
+    ours = newest(line for line in lines if line["who"] == OURS)
     methods = sorted({line["method"] for line in ours})
     panels = sorted({(line["task"], line["budget"]) for line in ours})
     axes = many_axes(None, len(panels), columns_for(len(panels)), (2.9, 2.4))

@@ -89,3 +89,16 @@ def test_excess_counts_ranges_outside():
     constant = Standardizer.fit(np.full((4, 1), 5.0))
     assert constant.excess(np.array([5.0])) == 0
     assert constant.excess(np.array([10.0])) == pytest.approx(1.0)
+
+
+def test_rounds_that_close_in_have_no_heavy_tail():
+    rng = np.random.default_rng(0)
+    rounds = np.repeat(np.arange(5), 200)
+    normal = rng.normal(size=1_000) * 0.05 ** np.minimum(rounds, 2)
+    values = np.stack([normal, rng.standard_cauchy(1_000)], axis=1)
+    np.testing.assert_array_equal(Standardizer.fit(values).heavy, [1.0, 1.0])  # taken for one
+    scaler = Standardizer.fit(values, rounds)
+    np.testing.assert_array_equal(scaler.heavy, [0.0, 1.0])
+    np.testing.assert_allclose(scaler.scale[0], normal.std(), rtol=1e-5)
+    # A round of one row says nothing of tails.
+    assert Standardizer.fit(np.append(normal, 9.0)[:, None], np.append(rounds, 5)).heavy == 0

@@ -169,7 +169,10 @@ def from_simulations(
     keys = jax.random.split(key)
     train_rows, validation_rows = sims.rows(order[held_out:]), sims.rows(order[:held_out])
     given = not method.learns_posterior
-    latent = Latent.fit(prior, train_rows.theta, parameters, discrete=given, density=given)
+    latent = Latent.fit(
+        prior, train_rows.theta, parameters,
+        discrete=given, density=given, rounds=train_rows.round,
+    )  # fmt: skip
     config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
     _check_missing(method, missing, sims)
     if method.learns_data:

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import Transform
 from scipy.special import expit
@@ -70,6 +70,7 @@ class Latent(eqx.Module):
         *,
         discrete: bool = False,
         density: bool = False,
+        rounds: Int[np.ndarray, " rows"] | None = None,
     ) -> "Latent":
         """Standardise on `theta`, a dict of arrays [rows, *shape].
 
@@ -79,6 +80,7 @@ class Latent(eqx.Module):
             names: the parameters to infer; None for all.
             discrete: whether they may be discrete.
             density: whether `log_prior` will be asked for.
+            rounds: that the rows came from; None for one.
 
         Raises:
             ParameterError: if `names` are not the prior's; if one is discrete where that is not
@@ -96,7 +98,8 @@ class Latent(eqx.Module):
             us = [np.asarray(_unconstrain(prior, latent.continuous, part)) for part in parts]
             u = np.concatenate(us)[:n]
             between = np.where(latent._bounded, expit(u), u)
-            latent = cls(prior, names, Standardizer.fit(u), Standardizer.fit(between))
+            scalers = (Standardizer.fit(v, rounds) for v in (u, between))
+            latent = cls(prior, names, *scalers)
         return latent
 
     def under(self, prior: Prior) -> "Latent":

@@ -5,8 +5,9 @@
 
 A feature is heavy-tailed when the 99.9% quantile of |v - median| exceeds ten robust standard
 deviations (a normal gives 3.3, a logistic 4.7, a Student t with 3 degrees of freedom 11, a Cauchy
-430). asinh is linear at the centre and logarithmic in the tails, so one wild simulation neither
-sets the scale of the others nor reaches the network as a number of 10^5.
+430), both of the round that v was simulated in: rounds that close in on one place have a tail
+together that none of them has. asinh is linear at the centre and logarithmic in the tails, so one
+wild simulation neither sets the scale of the others nor reaches the network as a number of 10^5.
 
 Shapes: v is [..., *feature_shape]; every feature is scaled on its own.
 """
@@ -14,7 +15,7 @@ Shapes: v is [..., *feature_shape]; every feature is scaled on its own.
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 _HEAVY = 10.0
 
@@ -33,13 +34,14 @@ class Standardizer(eqx.Module):
     high: Float[Array, "*feature"]
 
     @classmethod
-    def fit(cls, values: np.ndarray | Array) -> "Standardizer":
-        """Fit on `values` [rows, *feature_shape], all finite."""
+    def fit(
+        cls, values: np.ndarray | Array, rounds: Int[np.ndarray, " rows"] | None = None
+    ) -> "Standardizer":
+        """Fit on `values` [rows, *feature_shape], all finite, of these rounds (None: of one)."""
         v = np.asarray(values, dtype=np.float64)
-        q25, median, q75 = np.quantile(v, [0.25, 0.5, 0.75], axis=0)
-        robust = (q75 - q25) / 1.349
-        tail = np.quantile(np.abs(v - median), 0.999, axis=0)
-        heavy = (tail > _HEAVY * robust) & (robust > 0)
+        median, robust = _middle(v)
+        rounds = np.zeros(len(v), int) if rounds is None else rounds
+        heavy = (np.quantile(_distance(v, rounds), 0.999, axis=0) > _HEAVY) & (robust > 0)
         loc = np.where(heavy, median, v.mean(axis=0))
         scale = np.where(heavy, robust, v.std(axis=0))
         # A constant feature carries nothing; scale 1 keeps it at zero instead of 0/0. What float32
@@ -79,3 +81,18 @@ class Standardizer(eqx.Module):
         low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
         width = np.where(high > low, high - low, np.maximum(np.abs(high), 1e-30))
         return float(np.nanmax(np.maximum(low - v, v - high) / width, initial=0.0))
+
+
+def _middle(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median, and the standard deviation of a normal density with the same quartiles."""
+    q25, median, q75 = np.quantile(v, [0.25, 0.5, 0.75], axis=0)
+    return median, (q75 - q25) / 1.349
+
+
+def _distance(v: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """|v - median| in robust standard deviations, both of each row's own round."""
+    out = np.zeros_like(v)
+    for r in np.unique(rounds):
+        median, robust = _middle(v[rounds == r])
+        out[rounds == r] = np.abs(v[rounds == r] - median) / np.where(robust > 0, robust, np.inf)
+    return out

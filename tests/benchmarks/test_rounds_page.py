@@ -8,8 +8,8 @@ def line(observation=1, last=0.55, who="gibbous", date="1", **more):
     return {
         "who": who, "task": "two_moons", "method": "NLE", "budget": 1_000, "rounds": 2, "seed": 0,
         "observation": observation, "date": f"2026-01-01T{date}",
-        "machine": {"cpu": "cpu", "cores": 1}, "c2st": [0.9, last], "mmd": 0.01, "seconds": 60.0,
-        "training": [1.0, 2.0],
+        "run": "a", "machine": {"cpu": "cpu", "cores": 1}, "c2st": [0.9, last], "mmd": 0.01,
+        "seconds": 60.0, "training": [1.0, 2.0],
     } | more  # fmt: skip
 
 
@@ -22,9 +22,13 @@ def test_the_mean_over_observations_is_bold_under_the_published_figure():
     assert "**0" not in page
 
 
-def test_a_peer_has_a_row_of_its_own_below_ours():
-    page = rounds_page.page([line(who="sbi", last=0.7), line()])
-    assert page.index("| gibbous | NLE | 1 | **0.550** |") < page.index("| sbi | NLE | 1 | 0.700 |")
+def test_a_peer_is_set_under_ours_of_the_same_run():
+    lines = [line(), line(who="sbi", last=0.7), line(last=0.6, run="b", date="2")]
+    page = rounds_page.page(lines)
+    assert "| 0.607 | NLE | 1 | **0.600** |" in page  # the newest, whoever was beside it
+    ours = page.index("| two_moons | 1,000 | NLE | 1 | gibbous | 0.550 |")
+    assert ours < page.index("| two_moons | 1,000 | NLE | 1 | sbi | 0.700 |")
+    assert "Beside" not in rounds_page.page(lines[:1])
 
 
 def test_the_newest_line_wins():

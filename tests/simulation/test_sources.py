@@ -270,3 +270,16 @@ def test_stored_and_fresh_rows_give_the_network_the_same(given):
     b = np.asarray(theta["b"], np.float64)
     between = (x[:, 1] - b.mean()) / b.std()
     assert np.allclose(stored.z[:, 1], between, atol=1e-3) == given
+
+
+def test_tails_are_those_of_a_round_in_x_and_in_theta():
+    rng = np.random.default_rng(0)
+    rounds = np.repeat([0, 1, 1, 1, 1], 200)
+    near = 0.01 ** (rounds > 0)[:, None]
+    theta = {"a": (rng.normal(size=(1_000, 1)) * near)[:, 0]}
+    for x in (rng.normal(size=(1_000, 2)) * near, rng.normal(size=(1_000, 3, 2)) * near[:, None]):
+        assert not fit_x_scaler(Simulations(theta, x, round=rounds)).heavy.any()
+        assert fit_x_scaler(Simulations(theta, x)).heavy.all()
+    prior = Prior(a=dist.Normal(0.0, 1.0))
+    assert not Latent.fit(prior, theta, rounds=rounds).scaler.heavy.any()
+    assert Latent.fit(prior, theta).scaler.heavy.all()
