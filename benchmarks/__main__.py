@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     rounds = commands.add_parser("rounds", help="run sequential rounds")
     rounds.add_argument("--task", choices=[*PUBLISHED, "double_moon"], required=True, **some)
-    rounds.add_argument("--method", choices=list(METHODS), default=["TNPE"], **some)
+    rounds.add_argument("--method", choices=list(METHODS), **some)
     rounds.add_argument("--budget", type=int, nargs="+", default=[1_000, 10_000])
     rounds.add_argument("--rounds", type=int, default=10)
     rounds.add_argument("--observations", type=int, nargs="+", default=[1, 2, 3, 4, 5])

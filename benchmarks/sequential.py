@@ -179,10 +179,10 @@ def problem(case: Case, task: gb.tasks.Task, folder: Path | None):
 
 
 def cases(args) -> Iterator[Case]:
-    """All that the command line asks for."""
+    """All that the command line asks for; if it names no method, that for vectors or for sets."""
     for task in args.task:
         for budget in args.budget:
-            for method in args.method:
+            for method in args.method or ["TNPE" if task == "double_moon" else "NLE"]:
                 for observation in args.observations:
                     yield Case(task, method, budget, args.rounds, observation, args.seed)
 
