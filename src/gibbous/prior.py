@@ -78,11 +78,11 @@ class Prior:
         return hash(self._content)
 
     @functools.cached_property
-    def _content(self) -> tuple[tuple[str, str | int], ...]:
+    def _content(self) -> tuple[tuple[str, Any], ...]:
         """What makes two priors equal, so that one that is defined again, as in a notebook's cell
         run twice, finds the programs of the first; a callable is equal to itself alone."""
         return tuple(
-            (name, id(self.factors[name]) if distributions.is_custom(d) else json.dumps(d))
+            (name, self.factors[name] if distributions.is_custom(d) else json.dumps(d))
             for name, d in self.describe().items()
         )
 
