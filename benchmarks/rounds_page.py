@@ -14,7 +14,7 @@ from gibbous.plots.style import CHANCE, columns_for, many_axes, series, styled
 
 HEADINGS = [
     "task", "simulations", "published", "method", "observations", "C2ST", "MMD", "seconds",
-    "of it compiling", "programs", "training: first, last round",
+    "of it compiling", "programs", "training: first, last round", "commit",
 ]  # fmt: skip
 HEAD = """# Rounds
 
@@ -72,6 +72,7 @@ def row(about: tuple[str, int, str], lines: list[dict]) -> list[str]:
         task, f"{budget:,}", DASH if known is None else f"{known:.3f}", method, str(len(lines)),
         bold(mean(c2st), known is not None and statistics.mean(c2st) < known),
         mean([line["mmd"] for line in lines]), *seconds(lines),
+        ", ".join(sorted({line["commit"] or DASH for line in lines})),
     ]  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def beside(lines: list[dict]) -> list[str]:
             about = v["task"], f"{v['budget']:,}", v["method"], str(v["observation"]), v["who"]
             rows.append([*about, f"{v['c2st'][-1]:.3f}", f"{v['mmd']:.4f}", *seconds([v])])
     about = ["task", "simulations", "method", "observation", "who", "C2ST"]
-    return [BESIDE, *table([*about, *HEADINGS[6:]], rows)] if rows else []
+    return [BESIDE, *table([*about, *HEADINGS[6:-1]], rows)] if rows else []
 
 
 def truths(lines: list[dict]) -> list[str]:

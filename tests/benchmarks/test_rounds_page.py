@@ -8,8 +8,8 @@ def line(observation=1, last=0.55, who="gibbous", date="1", **more):
     return {
         "who": who, "task": "two_moons", "method": "NLE", "budget": 1_000, "rounds": 2, "seed": 0,
         "observation": observation, "date": f"2026-01-01T{date}",
-        "run": "a", "machine": {"cpu": "cpu", "cores": 1}, "c2st": [0.9, last], "mmd": 0.01,
-        "seconds": 60.0, "training": [1.0, 2.0],
+        "run": "a", "commit": "abc", "machine": {"cpu": "cpu", "cores": 1}, "c2st": [0.9, last],
+        "mmd": 0.01, "seconds": 60.0, "training": [1.0, 2.0],
     } | more  # fmt: skip
 
 
