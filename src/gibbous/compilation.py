@@ -55,7 +55,7 @@ class CompileClock:
 
 
 def keep_compilations() -> Path:
-    """Keep compiled programs in the user's cache folder, so that a second run compiles nothing.
+    """Keep compiled programs in the user's cache folder, so that a second run compiles little.
 
     The command line calls this, and so may the first line of a script or a notebook: a library
     should not choose such things for its host program. `JAX_COMPILATION_CACHE_DIR` is respected.

@@ -82,7 +82,8 @@ def load_problem(path: Path) -> Problem:
     wanted = {"prior": Prior, "simulator": Simulator, "method": AbstractMethod}
     found = {name: getattr(module, name, None) for name in wanted}
     for name, kind in wanted.items():
-        if not isinstance(found[name], kind) and (name != "method" or found[name] is not None):
+        optional = name == "method" and found[name] is None
+        if not (optional or isinstance(found[name], kind)):
             raise ProblemError(
                 f"{path} must define `{name}`, a gb.{kind.__name__.replace('Abstract', '')}; "
                 f"found {found[name]!r}"
