@@ -1,10 +1,14 @@
-"""Programs that are kept: a second process finds those of the first."""
+"""How programs are compiled, and that a second process finds those of the first."""
 
 import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
+
+from gibbous import compilation
 
 SCRIPT = """
 import gibbous as gb
@@ -19,6 +23,27 @@ posterior = gb.fit(gb.NPE(estimator=gb.MDN(width=8), members=1), prior, sims, co
 print(hits.count("/jax/compilation_cache/cache_hits"),
       hits.count("/jax/compilation_cache/cache_misses"))
 """
+
+
+@pytest.fixture
+def options(monkeypatch):
+    """Set what is asked of the compiler."""
+    compilation._known.cache_clear()
+    yield lambda wanted: monkeypatch.setattr(compilation, "_QUICK", wanted)
+    compilation._known.cache_clear()
+
+
+@pytest.mark.parametrize("wanted", [{"xla_backend_optimization_level": 1}, {"xla_gone": False}])
+def test_options_that_the_compiler_does_not_know_are_left_out(options, wanted):
+    options(wanted)
+    assert float(compilation.jit(lambda x: x + 1)(jnp.ones(()))) == 2.0
+    assert compilation._known() == ({} if "xla_gone" in wanted else wanted)
+
+
+def test_programs_multiply_in_float32():
+    program = compilation.jit(lambda x: str(jax.make_jaxpr(lambda y: y @ y)(x)))
+    assert "Precision.HIGHEST" in program(jnp.eye(2))
+    assert "Precision.HIGHEST" not in str(jax.make_jaxpr(lambda y: y @ y)(jnp.eye(2)))
 
 
 @pytest.mark.slow

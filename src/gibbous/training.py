@@ -9,6 +9,7 @@ progress bar. All that a chunk needs is in `State`, so a run that was killed goe
 result.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from jaxtyping import Array, Float
 
 from gibbous import checkpoint
 from gibbous._types import Key
-from gibbous.compilation import CompileClock
+from gibbous.compilation import CompileClock, jit
 from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
 from gibbous.history import History
 from gibbous.method import AbstractMethod, Ctx, Model, Pace, Spec
@@ -293,9 +294,7 @@ def partition(model: Model) -> tuple[Any, Any]:
 
 
 # Run once, so the less the compiler polishes it the better: 11 s become 3 s.
-@eqx.filter_jit(  # pyright: ignore[reportCallIssue], as its stub lacks the options of jax.jit
-    compiler_options={"xla_backend_optimization_level": 0}
-)
+@functools.partial(jit, xla_backend_optimization_level=0)
 def _build(method: AbstractMethod, key: Key, spec: Spec) -> tuple[Array, Any, Any]:
     """Weights, the shapes of the leaves that they are, and the leaves that are not trained."""
     tree, frozen = partition(method.init(key, spec))
@@ -313,7 +312,7 @@ def _optimiser(config: FitConfig, schedule: Schedule) -> optax.GradientTransform
     return optax.apply_if_finite(adam, max_consecutive_errors=100)  # one wild batch does no harm
 
 
-@eqx.filter_jit
+@jit
 def _chunk(
     state: State,
     steps: Array,

@@ -25,6 +25,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float
 
 from gibbous._types import Key, Seed, as_key
+from gibbous.compilation import jit
 from gibbous.errors import ShapeError
 
 Weights: TypeAlias = list[tuple[Array, Array]]  # of a layer of each net, and what is added
@@ -53,7 +54,7 @@ def c2st(
     return np.asarray(scores, float).reshape(lead)
 
 
-@jax.jit
+@jit
 def _accuracy(key: Key, rows: Float[Array, "pairs m d"]) -> Float[Array, " pairs"]:
     """Mean accuracy over folds; the first half of the m rows is of one class."""
     pairs, m, d = rows.shape
@@ -123,7 +124,7 @@ def mmd(reference: Float[ArrayLike, "n d"], sample: Float[ArrayLike, "..."]) -> 
     return float(_mmd(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)))
 
 
-@jax.jit
+@jit
 def _mmd(x: Float[Array, "n d"], y: Float[Array, "n d"]) -> Float[Array, ""]:
     n = len(x)
 

@@ -4,15 +4,16 @@ The mathematics is unbatched in `AbstractPosterior`; here it is vectorised over 
 rows, and taken from z to the user's parameters and back.
 """
 
+import functools
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from gibbous._types import Key
+from gibbous.compilation import jit
 from gibbous.latent import Latent
 from gibbous.posteriors.base import AbstractPosterior
 from gibbous.posteriors.direct import DirectPosterior
@@ -31,9 +32,7 @@ class Core(NamedTuple):
 
 # The samplers repeat the network many times over: polished less, they compile a quarter faster and
 # run as fast (measured on the double moon).
-@eqx.filter_jit(  # pyright: ignore[reportCallIssue], as its stub lacks the options of jax.jit
-    compiler_options={"xla_backend_optimization_level": 1}
-)
+@functools.partial(jit, xla_backend_optimization_level=1)
 def sample_block(
     core: Core,
     key: Key,
@@ -55,7 +54,7 @@ def sample_block(
     return theta, trace._replace(z=jnp.zeros((len(job), 0)))
 
 
-@eqx.filter_jit
+@jit
 def evaluate_block(
     core: Core,
     theta: dict[str, Any],
@@ -82,7 +81,7 @@ def evaluate_block(
     return jnp.where(core.latent.inside(theta), density + units, -jnp.inf)
 
 
-@eqx.filter_jit
+@jit
 def evidence_units(core: Core, x: np.ndarray | Array, mask: np.ndarray | Array | None) -> Array:
     """What takes the evidence of each dataset to the user's units."""
     return _units(core, jnp.asarray(x), mask, True)

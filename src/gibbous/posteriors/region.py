@@ -20,13 +20,13 @@ Shapes: z [dim], x [*event_shape]; theta is a dict of arrays [n, *shape].
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key, Theta
+from gibbous.compilation import jit
 from gibbous.errors import ConfigError
 from gibbous.posteriors.blocks import Core
 from gibbous.posteriors.draws import Draws
@@ -98,13 +98,13 @@ class Region:
         return np.concatenate([np.asarray(p) for p in parts])[:n]
 
 
-@eqx.filter_jit
+@jit
 def _ratios(core: Core, theta: Any, x: Any, mask: Any, pool: Any) -> Float[Array, " n"]:
     y, z = core.x_scaler.forward(jnp.asarray(x)), core.latent.encode(theta)
     return jax.vmap(lambda one: log_ratio(core, one, y, mask, jnp.asarray(pool)))(z)
 
 
-@eqx.filter_jit
+@jit
 def _sample(
     core: Core, key: Key, x: Any, mask: Any, threshold: Any, pool: Any, n: int
 ) -> dict[str, Array]:

@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import joblib
 import numpy as np
 
 from gibbous._types import Key, Seed, as_key
+from gibbous.compilation import jit
 from gibbous.errors import ConfigError, ShapeError, SimulationError, SimulationWarning
 from gibbous.prior import Prior
 from gibbous.progress import progress_bar
@@ -164,7 +164,7 @@ def _jax_chunks(
         )
 
 
-@eqx.filter_jit
+@jit
 def run_jax(
     simulator: Simulator, key: Key, index: Any, theta: dict[str, Any]
 ) -> tuple[jax.Array, jax.Array | None]:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gibbous._types import Key, Theta
+from gibbous.compilation import jit
 from gibbous.latent import Latent
 from gibbous.missing import AbstractMissing, Subsets, hide
 from gibbous.scaling import Standardizer
@@ -230,7 +231,7 @@ def store(
     return Stored(to_batch(padded, latent, x_scaler, given), jnp.array(n))
 
 
-@eqx.filter_jit
+@jit
 def _batch(
     theta: Theta, x: Any, mask: Any, latent: Latent, x_scaler: Standardizer, given: bool
 ) -> Batch:
