@@ -94,6 +94,7 @@ def test_simulate_then_fit_on_the_file(folder):
     assert "Posterior of ['mean']" in result.stdout
 
 
+@pytest.mark.slow
 def test_rounds_then_sample(folder):
     text = (folder / "problem.py").read_text()
     (folder / "truncated.py").write_text(

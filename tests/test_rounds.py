@@ -72,7 +72,7 @@ def deviation(posterior: gb.Posterior) -> float:
 TOLERANCE = 0.17
 
 
-SLOW = {f"Truncated {name}" for name in ("FMPE", "CMPE", "NRE")}
+SLOW = {f"Truncated {name}" for name in ("FMPE", "CMPE", "NRE")} | {"NRE"}
 
 
 @pytest.fixture(scope="module", params=slow(METHODS, SLOW))

@@ -16,6 +16,7 @@ from gibbous.estimators.ensemble import _Ensemble
 from gibbous.estimators.flow import Flow
 from gibbous.estimators.mixture import _Mixture
 from gibbous.estimators.velocity import _FlowMatching
+from tests.contract.test_methods import slow
 
 B = jnp.array([0.7, -1.2, 0.4])
 SMALL = {"layers": 3, "width": 16, "depth": 1, "components": 4, "steps": None}  # what a recipe has
@@ -99,7 +100,7 @@ OTHERWISE = {("CouplingSpline", 1), ("Ensemble", 1), ("Consistency", 1), ("Consi
 CASES = [(n, d) for n in ESTIMATORS for d in (1, 2) if (n, d) not in OTHERWISE]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=str)
+@pytest.fixture(scope="module", params=slow(CASES, {("FlowMatching", 2)}), ids=str)
 def case(request):
     density = _build(*request.param)
     return density, np.asarray(_draws(density, jax.random.key(7), B, 20_000), np.float64)

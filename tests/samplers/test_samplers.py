@@ -16,6 +16,7 @@ from scipy import stats
 
 import gibbous as gb
 from gibbous.samplers import SAMPLERS, Target, smc
+from tests.contract.test_methods import slow
 
 # pi = N(0, PRIOR), L(z) = N(x; z, NOISE): everything about it is known.
 PRIOR = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, -0.3], [0.0, -0.3, 1.0]])
@@ -105,7 +106,7 @@ def _worst(z):
     return np.abs(numbers.mean(axis=(0, 1)) / (numbers.std(axis=(0, 1)) / np.sqrt(ess))).max()
 
 
-@pytest.fixture(scope="module", params=SAMPLERS)
+@pytest.fixture(scope="module", params=slow(SAMPLERS, {"NestedSlice"}))
 def case(request):
     return request.param, _runs(request.param)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gibbous.tasks import TASKS, ExactPosterior, Task
+from tests.contract.test_methods import slow
 
 LIKELIHOODS = [
     "bernoulli_glm", "bernoulli_glm_raw", "lotka_volterra", "sir", "slcp", "slcp_distractors",
@@ -36,7 +37,7 @@ def test_laws(name):
     assert np.isfinite(posterior.log_prob(truth))
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", slow(LIKELIHOODS, {"lotka_volterra", "sir"}))
 def test_the_likelihood_is_that_of_the_simulator(name):
     # E p(x | near) / p(x | theta) = 1 over x ~ p(x | theta), and more than 1 over x ~ p(x | near).
     task, n = TASKS[name](), 4_000

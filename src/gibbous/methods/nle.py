@@ -31,7 +31,7 @@ from gibbous.posteriors.mcmc import AbstractLikelihood, MCMCPosterior
 from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
 
-_FEW = 3  # numbers of which the density is learnt coordinate by coordinate
+_FEW = 3  # numbers: a smaller network of more components suffices
 
 
 class NLE(AbstractMethod):
@@ -39,8 +39,9 @@ class NLE(AbstractMethod):
 
     Args:
         estimator: recipe of the conditional density of x, or of one point; None takes
-            `gb.AutoregressiveMixture()` for up to 3 numbers, and for more an ensemble of four
-            `gb.MDN(components=4, width=128, depth=3)`: see docs/recipe.md.
+            `gb.MDN()` for up to 3 numbers, for a point of so many `gb.AutoregressiveMixture()`,
+            and for more an ensemble of four `gb.MDN(components=4, width=128, depth=3)`: see
+            docs/recipe.md.
         iid: datasets are sets [n, d] of independent points, each of density p(point | theta).
         points: drawn from each dataset at each step of training, where they are iid.
         members: size of an ensemble of `estimator`; None makes it 4 for fewer than 5,000
@@ -95,7 +96,7 @@ class NLE(AbstractMethod):
         z, x = pairs(spec.pilot) if self.iid else (spec.pilot.z, x)
         estimator, members = self.estimator, self.members
         if estimator is None and x.shape[1] <= _FEW:
-            estimator = AutoregressiveMixture()
+            estimator = AutoregressiveMixture() if self.iid else MDN()
         elif estimator is None:
             estimator, members = MDN(components=4, width=128, depth=3), members or 4
         return ensemble(estimator, members, spec.few).build(key, x, z)
