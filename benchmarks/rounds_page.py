@@ -19,7 +19,7 @@ HEADINGS = [
 HEAD = """# Rounds
 
 Made by `python -m benchmarks table` from {n} lines of `rounds.jsonl` ({first} to {last}), a line an
-observation, on one core of {machines}, other work on the other. C2ST and MMD to the reference draws
+observation, on one core of {machines}, beside other work. C2ST and MMD to the reference draws
 after the last round: mean over observations [smallest..largest]. Published: the lowest sequential
 C2ST over all methods of Lueckmann et al. 2021 (arXiv 2101.04653) in 10 rounds; **bold**: under it.
 Seconds of all rounds, compilation counted, and of training alone in the first and in the last one:
