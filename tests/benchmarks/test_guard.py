@@ -11,6 +11,7 @@ def test_a_figure_above_its_limit_or_none_at_all_fails():
     assert not guard.verdict("x", math.nan, 1.0)[0]
 
 
+@pytest.mark.slow
 def test_floor_counts_the_multiply_adds_of_a_step():
     found = floor.measure(floor.Case("two_moons", 1_000), repeats=1, steps=20)
     # Four members of five layers, networks 2 -> 64 -> 64 -> 2 (2 + 23), of x [2] and a 1 besides.

@@ -68,6 +68,7 @@ def test_the_loss_is_least_at_the_velocity_of_the_data(normal):
     assert abs(difference.mean() - 0.2**2) < 4 * difference.std() / 4_000**0.5
 
 
+@pytest.mark.slow
 def test_hutchinsons_estimate_is_near_the_exact_divergence(normal, monkeypatch):
     key = jax.random.key(5)
     shape = normal.network.last.weight.shape
@@ -89,6 +90,7 @@ def test_hutchinsons_estimate_is_near_the_exact_divergence(normal, monkeypatch):
     assert np.isfinite(_errors(both, a, B)).all()
 
 
+@pytest.mark.slow
 def test_the_user_is_told_the_error_of_an_estimate():
     prior = gb.Prior(theta=dist.Normal(jnp.zeros(32), 1.0))
     theta = np.asarray(RNG.normal(size=(200, 32)), np.float32)

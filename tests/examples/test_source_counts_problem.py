@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import gibbous as gb
 from gibbous.problem import load_problem
@@ -12,6 +13,7 @@ from gibbous.problem import load_problem
 FILE = Path(__file__).parents[2] / "examples" / "source_counts.py"
 
 
+@pytest.mark.slow
 def test_the_observation_is_a_sky_of_the_prior():
     problem = load_problem(FILE)
     assert isinstance(problem.method, gb.NPE)

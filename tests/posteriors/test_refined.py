@@ -63,6 +63,7 @@ def test_resampling_keeps_the_weights():
     assert len(np.unique(np.diff(rows))) > 2  # in random order
 
 
+@pytest.mark.slow
 def test_a_learnt_likelihood_serves():
     prior = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
 

@@ -15,6 +15,7 @@ def noisy():
     return np.array([[0.5, 0.4], [0.9, 0.1], [0.1, 0.45], [0.2, 0.6], [0.8, -0.1], [0.4, 0.15]])
 
 
+@pytest.mark.slow
 def test_adaptive_and_prior_draws_agree(noisy, monkeypatch):
     module = sys.modules[OneMoonPosterior.__module__]  # the function has its name in the package
     adaptive = OneMoonPosterior(noisy, draws=4_000)

@@ -80,6 +80,7 @@ def test_expected_numbers_are_the_integral_and_the_map_has_room_for_them():
     assert float(jnp.max(expected(draws))) < float(expected(crowded))
 
 
+@pytest.mark.slow
 def test_the_number_of_sources_is_poisson():
     # All of nearly the same flux, 10^4 counts each, on no background: the total counts them.
     theta = THETA | {"n1": 60.0, "n2": -60.0, "log10_norm": -5.0, "log10_background": -30.0}
@@ -104,6 +105,7 @@ def deviations(simulated_by):
     return found.mean(axis=1) / (found.std(axis=1, ddof=1) / 400**0.5)
 
 
+@pytest.mark.slow
 def test_mean_and_variance_of_a_pixel():
     assert np.abs(deviations(THETA)).max() < 4
     # A flatter slope above the break has bright sources: the same test must see it.
