@@ -43,7 +43,7 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def jit(function: _F, **options: Any) -> _F:
-    """`eqx.filter_jit` for whole programs, not for parts of others: soon compiled, in float32.
+    """`eqx.filter_jit` for whole programs (options cannot be nested): soon compiled, in float32.
 
     A GPU would multiply matrices with ten bits of each number, too coarse for a posterior a
     thousand times narrower than its prior.
