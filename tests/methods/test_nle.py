@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import beta
 
 import gibbous as gb
 from gibbous.errors import ConfigError, ParameterError, ShapeError
+from gibbous.latent import Latent
 from gibbous.method import Ctx, Spec
 from gibbous.simulation.sources import Batch, pairs, some_points
 
@@ -192,3 +194,16 @@ def test_it_travels_as_it_is(posterior, tmp_path):
     assert isinstance(back.approximation.sampler, gb.SMC)
     assert back.event_shape == (None, 1)
     np.testing.assert_array_equal(back.log_prob(THETA, X), posterior.log_prob(THETA, X))
+
+
+@pytest.mark.parametrize(
+    ("iid", "numbers", "kind"),
+    [(False, 3, "_MDN"), (True, 3, "_Mixture"), (False, 4, "_Ensemble"), (True, 4, "_Ensemble")],
+)
+def test_the_estimator_follows_the_data(iid, numbers, kind):
+    x = np.random.default_rng(0).normal(size=(64, 5, numbers) if iid else (64, numbers))
+    pilot = Batch(jnp.zeros((64, 2)), jnp.asarray(x, jnp.float32), None)
+    prior = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
+    spec = Spec(pilot, few=False, latent=Latent.fit(prior, prior.sample(0, 64)))
+    model = eqx.filter_eval_shape(gb.NLE(iid=iid).init, jax.random.key(0), spec)
+    assert type(model).__name__ == kind
