@@ -196,6 +196,14 @@ def test_it_travels_as_it_is(posterior, tmp_path):
     np.testing.assert_array_equal(back.log_prob(THETA, X), posterior.log_prob(THETA, X))
 
 
+def test_few_simulations_are_learnt_in_large_steps_by_its_own_networks_alone():
+    rates = [gb.NLE().pace(2, n).learning_rate for n in (100, 2_500, 4_999, 5_000)]
+    np.testing.assert_allclose(rates, [3e-2, 2e-2, 4_999**-0.5, 1e-2])
+    for other in (gb.NLE(iid=True), gb.NLE(estimator=gb.RealNVP())):
+        assert other.pace(2, 100).learning_rate == 5e-3
+        assert other.pace(2, 5_000).learning_rate == 1e-2
+
+
 @pytest.mark.parametrize(
     ("iid", "numbers", "kind"),
     [(False, 3, "_MDN"), (True, 3, "_Mixture"), (False, 4, "_Ensemble"), (True, 4, "_Ensemble")],

@@ -17,6 +17,7 @@ Shapes: z [dim]; x [d], or [n, d] where points are iid.
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
@@ -76,8 +77,12 @@ class NLE(AbstractMethod):
         return False
 
     def pace(self, dim: int, n_train: int) -> Pace:
-        """Where simulations are many, half as long at twice the rate (docs/recipe.md)."""
-        return Pace() if n_train < FEW else Pace(35, learning_rate=1e-2)
+        """Few simulations are overfitted before much is learnt: the noise of large steps puts that
+        off, for the networks that are taken here by themselves (docs/recipe.md)."""
+        if n_train >= FEW:
+            return Pace(35, learning_rate=1e-2)
+        own = self.estimator is None and not self.iid
+        return Pace(learning_rate=float(np.clip(n_train**-0.5, 1e-2, 3e-2))) if own else Pace()
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.
