@@ -11,8 +11,8 @@ demo: $(VENV)/installed  ## the double-moon problem, end to end
 
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
 
-test: $(VENV)/developed  ## all tests, but of the slow ones a fifth, another one each day
-	$(PYTEST) --turn $$(($$(date +%s) / 86400))/5
+test: $(VENV)/developed  ## all tests, but of the slow ones a tenth, another one each day
+	$(PYTEST) --turn $$(($$(date +%s) / 86400))/10
 
 test-all: $(VENV)/developed  ## all tests
 	$(PYTEST)

@@ -52,7 +52,7 @@ def slow(names, which) -> list:
     return [pytest.param(n, marks=pytest.mark.slow) if n in which else n for n in names]
 
 
-@pytest.fixture(scope="module", params=slow(gb.METHODS, {"NLE", "NRE", "FMPE"}))
+@pytest.fixture(scope="module", params=slow(gb.METHODS, set(gb.METHODS) - {"NPE"}))
 def method(request) -> AbstractMethod:
     return gb.METHODS[request.param](**OPTIONS.get(request.param, {}))
 
