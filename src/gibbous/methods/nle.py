@@ -78,11 +78,14 @@ class NLE(AbstractMethod):
 
     def pace(self, dim: int, n_train: int) -> Pace:
         """Few simulations are overfitted before much is learnt: the noise of large steps puts that
-        off, for the networks that are taken here by themselves (docs/recipe.md)."""
+        off, for the networks that are taken here by themselves. The rate climbs slowly, and where
+        training overfits on the way, the best weights are those of a smaller one
+        (docs/recipe.md)."""
         if n_train >= FEW:
             return Pace(35, learning_rate=1e-2)
-        own = self.estimator is None and not self.iid
-        return Pace(learning_rate=float(np.clip(n_train**-0.5, 1e-2, 3e-2))) if own else Pace()
+        if self.iid or self.estimator is not None:
+            return Pace()
+        return Pace(learning_rate=float(np.clip(n_train**-0.5, 1e-2, 3e-2)), warmup=0.15)
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.
