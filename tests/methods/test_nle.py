@@ -196,7 +196,7 @@ def test_it_travels_as_it_is(posterior, tmp_path):
     np.testing.assert_array_equal(back.log_prob(THETA, X), posterior.log_prob(THETA, X))
 
 
-def test_few_simulations_are_learnt_in_large_steps_by_its_own_networks_alone():
+def test_few_simulations_are_learnt_at_a_high_rate_by_its_own_networks_alone():
     rates = [gb.NLE().pace(2, n).learning_rate for n in (100, 2_500, 4_999, 5_000)]
     np.testing.assert_allclose(rates, [3e-2, 2e-2, 4_999**-0.5, 1e-2])
     for other in (gb.NLE(iid=True), gb.NLE(estimator=gb.RealNVP())):
