@@ -79,13 +79,15 @@ class NLE(AbstractMethod):
     def pace(self, dim: int, n_train: int) -> Pace:
         """Few simulations are overfitted before much is learnt: the noise of large steps puts that
         off, for the networks that are taken here by themselves. The rate climbs slowly, and where
-        training overfits on the way, the best weights are those of a smaller one
-        (docs/recipe.md)."""
+        training overfits on the way, the best weights are those of a smaller one. Many parameters
+        are held back beside. All by measurement (docs/recipe.md)."""
         if n_train >= FEW:
             return Pace(35, learning_rate=1e-2)
         if self.iid or self.estimator is not None:
             return Pace()
-        return Pace(learning_rate=float(np.clip(n_train**-0.5, 1e-2, 3e-2)), warmup=0.15)
+        rate = float(np.clip(n_train**-0.5, 1e-2, 3e-2))
+        decay = float(np.clip(0.3 * dim**3 / n_train, 1e-4, 1.0))
+        return Pace(learning_rate=rate, warmup=0.15, weight_decay=decay)
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.
