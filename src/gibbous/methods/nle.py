@@ -77,10 +77,9 @@ class NLE(AbstractMethod):
         return False
 
     def pace(self, dim: int, n_train: int) -> Pace:
-        """Few simulations are overfitted before much is learnt: the noise of large steps puts that
-        off, for the networks that are taken here by themselves. The rate climbs slowly, and where
-        training overfits on the way, the best weights are those of a smaller one. Many parameters
-        are held back beside. All by measurement (docs/recipe.md)."""
+        """Networks that are taken here by themselves gain by a high rate where simulations are few.
+        It climbs slowly, so that where training overfits on the way the weights that are kept are
+        those of a smaller one; many parameters are held back (docs/recipe.md)."""
         if n_train >= FEW:
             return Pace(35, learning_rate=1e-2)
         if self.iid or self.estimator is not None:
