@@ -12,8 +12,10 @@ class History:
         steps: step numbers at which the losses below were taken; the first is 0.
         loss: training loss, averaged since the entry before; at step 0, when no row has been
             trained on, it is that of the validation rows.
-        val_loss: loss of the averaged weights on the validation rows.
-        best_step: the step whose weights were kept.
+        val_loss: loss of the averaged weights on the validation rows; of an ensemble that is fitted
+            member by member the mean.
+        best_step: the step whose weights were kept; of such members the median.
+        best_val_loss: validation loss of the weights that were kept.
         seconds: wall time of the whole fit, all resumed parts together.
         compile_seconds: how much of that went into tracing and compiling.
         compilations: how many programs were compiled.
@@ -27,6 +29,7 @@ class History:
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_step: int
+    best_val_loss: float
     seconds: float
     compile_seconds: float
     compilations: int
@@ -35,11 +38,6 @@ class History:
     n_train: int | None
     n_validation: int
     batch_size: int
-
-    @property
-    def best_val_loss(self) -> float:
-        """Validation loss of the weights that were kept."""
-        return self.val_loss[self.steps.index(self.best_step)]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

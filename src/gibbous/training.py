@@ -2,7 +2,9 @@
 
     w <- AdamW(w, clip(grad mean_i loss_i(w)), lr(step)),      ema <- d ema + (1 - d) w,
 
-lr by `schedule.py` (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101).
+lr by `schedule.py` (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101). A model that is an ensemble
+as a whole is as many fits side by side: each member has batches of its own, and keeps the weights
+that are best for itself, so that the members err less alike.
 Steps run in chunks, each one jitted loop; between chunks, and before the first, the host looks at
 the validation loss of the averaged weights, keeps the best, saves a checkpoint and moves the
 progress bar. All that a chunk needs is in `State`, so a run that was killed goes on to the same
@@ -23,17 +25,18 @@ import numpy as np
 import optax
 import paramax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gibbous import checkpoint
 from gibbous._types import Key
 from gibbous.compilation import CompileClock, jit
 from gibbous.errors import ConfigError, TrainingError, TrainingInterrupted
+from gibbous.estimators.ensemble import apart, together
 from gibbous.history import History
 from gibbous.method import AbstractMethod, Ctx, Model, Pace, Spec
 from gibbous.progress import progress_bar
 from gibbous.schedule import Schedule
-from gibbous.simulation.sources import AbstractSource, Batch, Stored
+from gibbous.simulation.sources import AbstractSource, Batch, Fresh, Stored
 
 
 @dataclass(frozen=True)
@@ -117,38 +120,39 @@ class State(NamedTuple):
     """Everything that a chunk of training changes.
 
     Weights are the trainable leaves of a model, end to end: a few long operations for the optimiser
-    to compile and to run, where a tree of arrays asks for some on every leaf.
+    to compile and to run, where a tree of arrays asks for some on every leaf. Of an ensemble
+    everything but the step has an axis of members.
     """
 
-    weights: Float[Array, " weights"]
-    ema: Float[Array, " weights"]
-    best: Float[Array, " weights"]
+    weights: Float[Array, "*members weights"]
+    ema: Float[Array, "*members weights"]
+    best: Float[Array, "*members weights"]
     optimiser: Any
-    best_loss: Array
-    best_step: Array
-    stale: Array  # checks since the best
-    step: Array
+    best_loss: Float[Array, "*members"]
+    best_step: Int[Array, "*members"]
+    stale: Int[Array, "*members"]  # checks since the best
+    step: Int[Array, ""]
 
 
 class _Static(NamedTuple):
     """What is compiled into a chunk."""
 
     method: AbstractMethod
-    trained: Any  # the shapes of the leaves of the model that are trained
-    frozen: Any  # the other leaves
+    members: int | None  # of a model that is an ensemble
+    trained: Any  # the shapes of the leaves of the model, or of one member, that are trained
     config: FitConfig  # as far as it is compiled
 
-    def model(self, weights: Float[Array | np.ndarray, " weights"]) -> Model:
-        """The model with these weights."""
+    def model(self, weights: Float[Array | np.ndarray, "*members weights"], frozen: Any) -> Model:
+        """The model with these weights, or the members with theirs."""
         leaves, tree = jax.tree.flatten(self.trained)
         ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
         # Under jit by jnp.split, whose gradient is one concatenation.
         cut = np.split if isinstance(weights, np.ndarray) else jnp.split
         parts = [
-            jnp.asarray(part.reshape(leaf.shape), leaf.dtype)
-            for part, leaf in zip(cut(weights, ends), leaves, strict=True)
+            jnp.asarray(part.reshape(*weights.shape[:-1], *leaf.shape), leaf.dtype)
+            for part, leaf in zip(cut(weights, ends, axis=-1), leaves, strict=True)
         ]
-        return eqx.combine(jax.tree.unflatten(tree, parts), self.frozen)
+        return eqx.combine(jax.tree.unflatten(tree, parts), frozen)
 
 
 def train(
@@ -180,7 +184,7 @@ def train(
     clock = checkpoint.Clock(time.perf_counter(), CompileClock())
     key_init, key_run = jax.random.split(key)
     schedule = Schedule.of(config.steps, config.warmup, config.learning_rate, config.weight_decay)
-    static, state = _begin(method, spec, config, schedule, key_init)
+    static, frozen, state = _begin(method, spec, config, schedule, key_init)
     shapes = [(v.shape, v.dtype) for v in jax.tree.leaves(spec.pilot)]
     mark = checkpoint.fingerprint(method, shapes, _decisive(config), fingerprint, key=key)
     path = None if config.checkpoint is None else Path(config.checkpoint)
@@ -194,31 +198,34 @@ def train(
             checkpoint.save(path, state, clock.stop(log, before), mark)
 
     def chunk(state: State, steps: int) -> tuple[State, Array, Array]:
-        return _chunk(state, jnp.array(steps), schedule, static, source, validation, key_run)
+        data = source, validation
+        return _chunk(state, frozen, jnp.array(steps), schedule, static, *data, key_run)
 
     state, log = _loop(chunk, state, log, config, save)
     if path is not None:
         path.unlink(missing_ok=True)
     log = clock.stop(log, before)
     history = _history(log, state, config, n_train, int(validation.n))
-    return static.model(np.asarray(state.best)), history  # NumPy cuts without compiling
+    model = static.model(np.asarray(state.best), frozen)  # NumPy cuts without compiling
+    return together(model, static.members), history
 
 
 def _begin(
     method: AbstractMethod, spec: Spec, config: FitConfig, schedule: Schedule, key: Key
-) -> tuple[_Static, State]:
+) -> tuple[_Static, Any, State]:
     # Built under jit: eager building takes seconds, and equal recipes give equal static leaves, so
     # that a second fit of the same shape compiles nothing.
-    weights, trained, frozen = _build(method, key, spec)
+    weights, trained, frozen, members = _build(method, key, spec)
     # What a chunk is given as a number must not recompile it.
     open_ = dict.fromkeys(("steps", "learning_rate", "warmup", "weight_decay"))
-    static = _Static(method, trained, frozen, replace(_decisive(config), **open_))
-    optimiser = _optimiser(static.config, schedule)
+    static = _Static(method, members, trained, replace(_decisive(config), **open_))
+    init = _optimiser(static.config, schedule).init
+    each = weights.shape[:-1]
     state = State(
-        weights, weights, weights, optimiser.init(weights),
-        jnp.array(jnp.inf, jnp.float32), jnp.array(0), jnp.array(0), jnp.array(0),
+        weights, weights, weights, jax.vmap(init)(weights) if members else init(weights),
+        jnp.full(each, jnp.inf), jnp.zeros(each, int), jnp.zeros(each, int), jnp.array(0),
     )  # fmt: skip
-    return static, state
+    return static, frozen, state
 
 
 def _decisive(config: FitConfig) -> FitConfig:
@@ -246,7 +253,7 @@ def _loop(
                 steps = min(length, total - int(state.step)) if log.steps else 0
                 started, compiled = time.perf_counter(), compiles.seconds
                 state, loss, val_loss = chunk(state, steps)
-                loss, val_loss = float(loss), float(val_loss)
+                loss, val_loss = float(np.mean(loss)), float(np.mean(val_loss))
                 busy = time.perf_counter() - started - (compiles.seconds - compiled)
                 log = log.add(int(state.step), loss, val_loss, busy)
                 if steps:
@@ -274,7 +281,8 @@ def _history(
         steps=tuple(log.steps),
         loss=tuple(log.loss),
         val_loss=tuple(log.val_loss),
-        best_step=int(state.best_step),
+        best_step=int(np.sort(state.best_step, axis=None)[(state.best_step.size - 1) // 2]),
+        best_val_loss=float(np.mean(state.best_loss)),
         seconds=log.seconds,
         compile_seconds=log.compile_seconds,
         compilations=log.compilations,
@@ -295,10 +303,15 @@ def partition(model: Model) -> tuple[Any, Any]:
 
 # Run once, so the less the compiler polishes it the better: 11 s become 3 s.
 @functools.partial(jit, xla_backend_optimization_level=0)
-def _build(method: AbstractMethod, key: Key, spec: Spec) -> tuple[Array, Any, Any]:
-    """Weights, the shapes of the leaves that they are, and the leaves that are not trained."""
-    tree, frozen = partition(method.init(key, spec))
-    return ravel_pytree(tree)[0], jax.eval_shape(lambda: tree), frozen
+def _build(method: AbstractMethod, key: Key, spec: Spec) -> tuple[Array, Any, Any, int | None]:
+    """Weights, the shapes of the leaves that they are, the leaves that are not trained, and the
+    number of members."""
+    model, members = apart(method.init(key, spec))
+    tree, frozen = partition(model)
+    if members is None:
+        return ravel_pytree(tree)[0], jax.eval_shape(lambda: tree), frozen, None
+    weights = jax.vmap(lambda one: ravel_pytree(one)[0])(tree)
+    return weights, jax.eval_shape(lambda: jax.tree.map(lambda v: v[0], tree)), frozen, members
 
 
 def _optimiser(config: FitConfig, schedule: Schedule) -> optax.GradientTransformation:
@@ -315,6 +328,7 @@ def _optimiser(config: FitConfig, schedule: Schedule) -> optax.GradientTransform
 @jit
 def _chunk(
     state: State,
+    frozen: Any,
     steps: Array,
     schedule: Schedule,
     static: _Static,
@@ -323,18 +337,47 @@ def _chunk(
     key: Key,
 ) -> tuple[State, Array, Array]:
     """So many steps, then one look at the validation loss of the averaged weights."""
+
+    def one(state: State, frozen: Any, key: Key, key_rows: Key) -> tuple[State, Array, Array]:
+        return _advance(state, frozen, steps, schedule, static, source, validation, key, key_rows)
+
+    if static.members is None:
+        return one(state, frozen, key, key)
+    keys = jax.random.split(key, static.members)
+    axes = State(*[0] * (len(State._fields) - 1), None)  # pyright: ignore[reportArgumentType]
+    fresh = isinstance(source, Fresh)  # nothing is overfitted, and to simulate may cost more
+    rows = (key, None) if fresh else (keys, 0)
+    vectorised = eqx.filter_vmap(
+        one, in_axes=(axes, eqx.if_array(0), 0, rows[1]), out_axes=(axes, 0, 0)
+    )
+    return vectorised(state, frozen, keys, rows[0])
+
+
+def _advance(
+    state: State,
+    frozen: Any,
+    steps: Array,
+    schedule: Schedule,
+    static: _Static,
+    source: AbstractSource,
+    validation: Stored,
+    key: Key,
+    key_rows: Key,
+) -> tuple[State, Array, Array]:
+    """`_chunk` of a model, or of one member."""
     method, optimiser = static.method, _optimiser(static.config, schedule)
 
     def losses(weights: Array, ema: Array, batch: Batch, key: Key, step: Array, training: bool):
-        ctx = Ctx(key, step, schedule.total_steps, static.model(ema), training)
-        return method.loss(static.model(weights), batch, ctx)
+        ctx = Ctx(key, step, schedule.total_steps, static.model(ema, frozen), training)
+        return method.loss(static.model(weights, frozen), batch, ctx)
 
     def mean_loss(weights: Array, ema: Array, batch: Batch, key: Key, step: Array) -> Array:
         return jnp.mean(losses(weights, ema, batch, key, step, True))
 
     def one_step(_: Array, carry: tuple) -> tuple:
         weights, ema, opt_state, step, total = carry
-        key_batch, key_loss = jax.random.split(jax.random.fold_in(key, step))
+        key_batch, _ = jax.random.split(jax.random.fold_in(key_rows, step))
+        _, key_loss = jax.random.split(jax.random.fold_in(key, step))
         batch = source.batch(key_batch, step)
         loss, grad = jax.value_and_grad(mean_loss)(weights, ema, batch, key_loss, step)
         updates, opt_state = optimiser.update(grad, opt_state, weights)
@@ -365,7 +408,7 @@ def _chunk(
 
 
 def _stale(state: State, config: FitConfig) -> bool:
-    return config.patience is not None and int(state.stale) >= config.patience
+    return config.patience is not None and int(np.min(state.stale)) >= config.patience
 
 
 def _check(state: State, loss: float, val_loss: float) -> None:

@@ -13,6 +13,7 @@ def history(**changes):
         "loss": (3.0, 1.0, 0.5, 0.25),
         "val_loss": (3.1, 1.2, 0.9, 1.1),
         "best_step": 300,
+        "best_val_loss": 0.9,
         "seconds": 1.0,
         "compile_seconds": 0.5,
         "compilations": 2,

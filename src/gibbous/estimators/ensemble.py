@@ -121,6 +121,16 @@ def with_steps(density: AbstractDensity, steps: int | None) -> AbstractDensity:
     return density.with_steps(steps)
 
 
+def apart(model: Any) -> tuple[Any, int | None]:
+    """The members of an ensemble, stacked, and their number; any other model as it is, and None."""
+    return (model.members, model.size) if isinstance(model, _Ensemble) else (model, None)
+
+
+def together(model: Any, size: int | None) -> Any:
+    """Undo `apart`."""
+    return model if size is None else _Ensemble(model, size)
+
+
 def members(size: int | None, few: bool) -> int:
     """`size`; None makes it 4 for few simulations, which a single network overfits, else 1."""
     return size or (4 if few else 1)
