@@ -2,9 +2,10 @@
 
     w <- AdamW(w, clip(grad mean_i loss_i(w)), lr(step)),      ema <- d ema + (1 - d) w,
 
-lr by `schedule.py` (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101). A model that is an ensemble
-as a whole is as many fits side by side: each member has batches of its own, and keeps the weights
+lr by `schedule.py` (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101). An ensemble whose members
+share no network is as many fits side by side: each has batches of its own, and keeps the weights
 that are best for itself, so that the members err less alike.
+
 Steps run in chunks, each one jitted loop; between chunks, and before the first, the host looks at
 the validation loss of the averaged weights, keeps the best, saves a checkpoint and moves the
 progress bar. All that a chunk needs is in `State`, so a run that was killed goes on to the same
@@ -207,7 +208,7 @@ def train(
     log = clock.stop(log, before)
     history = _history(log, state, config, n_train, int(validation.n))
     model = static.model(np.asarray(state.best), frozen)  # NumPy cuts without compiling
-    return together(model, static.members), history
+    return together(model), history
 
 
 def _begin(
@@ -344,7 +345,7 @@ def _chunk(
     if static.members is None:
         return one(state, frozen, key, key)
     keys = jax.random.split(key, static.members)
-    axes = State(*[0] * (len(State._fields) - 1), None)  # pyright: ignore[reportArgumentType]
+    axes: Any = State._make([0] * 7 + [None])  # the step is the same for all
     fresh = isinstance(source, Fresh)  # nothing is overfitted, and to simulate may cost more
     rows = (key, None) if fresh else (keys, 0)
     vectorised = eqx.filter_vmap(

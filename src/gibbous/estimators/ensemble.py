@@ -52,6 +52,7 @@ class Ensemble(AbstractEstimator):
 class _Ensemble(AbstractEstimated):
     members: AbstractDensity  # stacked along a leading axis
     size: int = eqx.field(static=True)
+    alone: bool = eqx.field(static=True, default=False)  # `members` is one of them: see `apart`
 
     @property
     def tractable(self) -> bool:
@@ -82,6 +83,8 @@ class _Ensemble(AbstractEstimated):
         self, a: Float[Array, " dim"], b: Float[Array, " cond"], moment: Moment
     ) -> Float[Array, ""]:
         """Mean of the members' losses."""
+        if self.alone:
+            return self.members.loss(a, b, moment)
 
         def one(member: AbstractDensity, key: Key) -> Array:
             return member.loss(a, b, moment._replace(key=key))
@@ -122,13 +125,29 @@ def with_steps(density: AbstractDensity, steps: int | None) -> AbstractDensity:
 
 
 def apart(model: Any) -> tuple[Any, int | None]:
-    """The members of an ensemble, stacked, and their number; any other model as it is, and None."""
-    return (model.members, model.size) if isinstance(model, _Ensemble) else (model, None)
+    """The model as that of a single member once a `vmap` has taken the members' leading axis away,
+    and their number: they are fitted side by side. None where members share a network."""
+    nodes = jax.tree.leaves(model, is_leaf=_is_ensemble)
+    found = [node for node in nodes if _is_ensemble(node)]
+    if len(found) != 1 or any(eqx.is_array(node) for node in nodes):
+        return model, None
+    return _alone(model, True), found[0].size
 
 
-def together(model: Any, size: int | None) -> Any:
+def together(model: Any) -> Any:
     """Undo `apart`."""
-    return model if size is None else _Ensemble(model, size)
+    return _alone(model, False)
+
+
+def _alone(model: Any, alone: bool) -> Any:
+    def one(node: Any) -> Any:
+        return replace(node, alone=alone) if _is_ensemble(node) else node
+
+    return jax.tree.map(one, model, is_leaf=_is_ensemble)
+
+
+def _is_ensemble(node: Any) -> bool:
+    return isinstance(node, _Ensemble)
 
 
 def members(size: int | None, few: bool) -> int:
