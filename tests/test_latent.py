@@ -318,7 +318,7 @@ def test_the_prior_in_z_is_the_product_of_its_factors(mixed_latent, mixed_theta)
         + stats.bernoulli([0.4, 0.7]).logpmf(t["switches"]).sum(axis=1)
     )
     scale = np.log(float(mixed_latent.scaler.scale[0]))  # du / dz
-    assert mixed_latent.scaler.heavy[0] == 0
+    assert mixed_latent.scaler.bend[0] == 0
     got = np.asarray(mixed_latent.log_prior(z))
     np.testing.assert_allclose(got, want + scale, atol=1e-4)
     assert abs(scale) > 0.01  # forgetting it would show

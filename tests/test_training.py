@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 import equinox as eqx
@@ -20,7 +21,9 @@ import gibbous as gb
 from gibbous import training
 from gibbous.compilation import CompileClock
 from gibbous.errors import ConfigError, ParameterError, TrainingError
+from gibbous.estimators.ensemble import apart, together
 from gibbous.fit import from_simulations, learn
+from gibbous.latent import Latent
 from gibbous.method import AbstractMethod, Pace, Spec
 from gibbous.simulation.sources import Batch
 
@@ -90,10 +93,48 @@ def test_early_stopping_stops_when_the_validation_loss_rises():
     rng = np.random.default_rng(0)
     noise = gb.Simulations({"theta": rng.normal(size=(60, 2))}, rng.normal(size=(60, 2)))
     greedy = config(steps=4_000, patience=5, checks=100, learning_rate=1e-2)
-    history = gb.fit(METHOD, PRIOR, noise, config=greedy, seed=0).history
+    history = gb.fit(replace(METHOD, members=1), PRIOR, noise, config=greedy, seed=0).history
     assert history.stopped == "early"
     assert history.steps[-1] < 4_000
     assert history.best_step == history.steps[-1] - 5 * 40
+
+
+def test_each_member_keeps_the_weights_that_are_best_for_itself(sims, monkeypatch):
+    chunk, looks, states = training._chunk, [], []
+
+    def spy(*args):
+        state, loss, val_loss = chunk(*args)
+        looks.append(np.asarray(val_loss))
+        states.append(state)
+        return state, loss, val_loss
+
+    monkeypatch.setattr(training, "_chunk", spy)
+    greedy = config(patience=2, checks=40, learning_rate=1e-2)
+    few = sims.rows(np.arange(100))
+    history = gb.fit(METHOD, PRIOR, few, config=greedy, seed=0).history
+    looks = np.array(looks)
+    assert looks.shape == (len(history.steps), 4)
+    best, last = looks.argmin(axis=0), states[-1]
+    assert len(set(best)) > 1
+    np.testing.assert_array_equal(last.best_step, np.array(history.steps)[best])
+    np.testing.assert_array_equal(last.best_loss, looks.min(axis=0))
+    for member, look in enumerate(best):
+        np.testing.assert_array_equal(last.best[member], states[look].ema[member])
+    assert history.best_val_loss == pytest.approx(looks.min(axis=0).mean())
+    np.testing.assert_allclose(history.val_loss, looks.mean(axis=1), rtol=1e-6)
+    # It goes on until all of them are stale.
+    assert history.stopped == "early"
+    assert len(looks) - 1 == best.max() + 2
+
+
+@pytest.mark.parametrize(("embedding", "members"), [(gb.Identity(), 3), (gb.MLP(), None)])
+def test_members_behind_one_network_are_fitted_together(embedding, members):
+    spec = Spec(Batch(jnp.zeros((50, 2)), jnp.ones((50, 3))), False, Latent.fit(PRIOR, PRIOR.probe))
+    method = gb.NPE(embedding=embedding, estimator=METHOD.estimator, members=3)
+    model = method.init(jax.random.key(0), spec)
+    alone, found = apart(model)
+    assert found == members
+    assert eqx.tree_equal(together(alone), model)
 
 
 def test_a_second_fit_of_the_same_shape_compiles_nothing(sims):

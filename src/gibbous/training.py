@@ -3,8 +3,8 @@
     w <- AdamW(w, clip(grad mean_i loss_i(w)), lr(step)),      ema <- d ema + (1 - d) w,
 
 lr by `schedule.py` (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101). An ensemble whose members
-share no network is as many fits side by side: each has batches of its own, and keeps the weights
-that are best for itself, so that the members err less alike.
+share no network is as many fits side by side: each holds out rows of its own, has batches of its
+own, and keeps the weights that are best for itself, so that the members err less alike.
 
 Steps run in chunks, each one jitted loop; between chunks, and before the first, the host looks at
 the validation loss of the averaged weights, keeps the best, saves a checkpoint and moves the
@@ -37,7 +37,7 @@ from gibbous.history import History
 from gibbous.method import AbstractMethod, Ctx, Model, Pace, Spec
 from gibbous.progress import progress_bar
 from gibbous.schedule import Schedule
-from gibbous.simulation.sources import AbstractSource, Batch, Fresh, Stored
+from gibbous.simulation.sources import AbstractSource, Batch, Fresh, Stored, turned
 
 
 @dataclass(frozen=True)
@@ -339,31 +339,35 @@ def _chunk(
 ) -> tuple[State, Array, Array]:
     """So many steps, then one look at the validation loss of the averaged weights."""
 
-    def one(state: State, frozen: Any, key: Key, key_rows: Key) -> tuple[State, Array, Array]:
-        return _advance(state, frozen, steps, schedule, static, source, validation, key, key_rows)
-
+    run = functools.partial(_advance, steps=steps, schedule=schedule, static=static)
     if static.members is None:
-        return one(state, frozen, key, key)
+        return run(state, frozen, key, key, source, validation)
+
+    def one(state: State, frozen: Any, key: Key, key_rows: Key, share: Array) -> Any:
+        return run(state, frozen, key, key_rows, *turned(source, validation, share))
+
     keys = jax.random.split(key, static.members)
-    axes: Any = State._make([0] * 7 + [None])  # the step is the same for all
     fresh = isinstance(source, Fresh)  # nothing is overfitted, and to simulate may cost more
     rows = (key, None) if fresh else (keys, 0)
+    shares = jnp.arange(static.members) / static.members
+    axes: Any = State._make([0] * 7 + [None])  # the step is the same for all
     vectorised = eqx.filter_vmap(
-        one, in_axes=(axes, eqx.if_array(0), 0, rows[1]), out_axes=(axes, 0, 0)
+        one, in_axes=(axes, eqx.if_array(0), 0, rows[1], 0), out_axes=(axes, 0, 0)
     )
-    return vectorised(state, frozen, keys, rows[0])
+    return vectorised(state, frozen, keys, rows[0], shares)
 
 
 def _advance(
     state: State,
     frozen: Any,
+    key: Key,
+    key_rows: Key,
+    source: AbstractSource,
+    validation: Stored,
+    *,
     steps: Array,
     schedule: Schedule,
     static: _Static,
-    source: AbstractSource,
-    validation: Stored,
-    key: Key,
-    key_rows: Key,
 ) -> tuple[State, Array, Array]:
     """`_chunk` of a model, or of one member."""
     method, optimiser = static.method, _optimiser(static.config, schedule)

@@ -22,6 +22,7 @@ from gibbous.simulation.sources import (
     some_points,
     store,
     to_batch,
+    turned,
 )
 
 ROWS, BATCH, STEPS = 23, 5, 20_000  # 5 does not divide 23
@@ -272,14 +273,35 @@ def test_stored_and_fresh_rows_give_the_network_the_same(given):
     assert np.allclose(stored.z[:, 1], between, atol=1e-3) == given
 
 
-def test_tails_are_those_of_a_round_in_x_and_in_theta():
+def test_x_and_theta_are_not_bent_where_rounds_end():
     rng = np.random.default_rng(0)
     rounds = np.repeat([0, 1, 1, 1, 1], 200)
     near = 0.01 ** (rounds > 0)[:, None]
     theta = {"a": (rng.normal(size=(1_000, 1)) * near)[:, 0]}
     for x in (rng.normal(size=(1_000, 2)) * near, rng.normal(size=(1_000, 3, 2)) * near[:, None]):
-        assert not fit_x_scaler(Simulations(theta, x, round=rounds)).heavy.any()
-        assert fit_x_scaler(Simulations(theta, x)).heavy.all()
+        assert (fit_x_scaler(Simulations(theta, x, round=rounds)).bend == 30).all()
+        assert (fit_x_scaler(Simulations(theta, x)).bend == 1).all()
     prior = Prior(a=dist.Normal(0.0, 1.0))
-    assert not Latent.fit(prior, theta, rounds=rounds).scaler.heavy.any()
-    assert Latent.fit(prior, theta).scaler.heavy.all()
+    assert Latent.fit(prior, theta, rounds=rounds).scaler.bend == 30
+    assert Latent.fit(prior, theta).scaler.bend == 1
+
+
+def test_each_member_holds_out_rows_of_its_own():
+    def stored(first, n, room):  # rows that are numbered, and repeated to fill the room
+        number = jnp.asarray(first + np.arange(room) % n, jnp.float32)
+        return Stored(Batch(number[:, None], number[:, None]), jnp.array(n))
+
+    source, validation = Resident(stored(10, 27, 40), 9), stored(0, 10, 12)
+    held, trained = [], []
+    for share in np.arange(3) / 3:
+        mine, rows = turned(source, validation, jnp.float32(share))
+        held.append(set(np.asarray(rows.rows.z[:10, 0]).astype(int)))
+        keys = jax.random.split(jax.random.key(0), 200)
+        batches = jax.vmap(lambda key, mine=mine: mine.batch(key, jnp.int32(0)).z)(keys)
+        trained.append(set(np.asarray(batches).ravel().astype(int)))
+        assert rows.n == 10
+    assert held[0] == set(range(10))  # as it was without
+    for out, rest in zip(held, trained, strict=True):
+        assert len(out) == 10
+        assert rest == set(range(37)) - out
+    assert len(held[0] | held[1] | held[2]) == 30

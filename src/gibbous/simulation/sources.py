@@ -9,6 +9,7 @@ so that rows can be cut into `Groups` (`sets.py`).
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -80,13 +81,14 @@ class Resident(AbstractSource):
     from each: a batch without repeats that costs no permutation of the whole set.
 
     `missing` is drawn for each row of each batch. Where sets differ in size, the rows are in order
-    of it, as `store` makes them.
+    of it, as `store` makes them. `order` says in what order the rows are taken, if in another.
     """
 
     stored: Stored
     batch_size: int = eqx.field(static=True)
     missing: AbstractMissing | Subsets | None = None
     groups: Groups = Groups()
+    order: Int[Array, " rows"] | None = None
 
     def batch(self, key: Key, step: Array) -> Batch:
         """One row from each stratum; a random rotation lets every row be drawn equally often."""
@@ -100,8 +102,29 @@ class Resident(AbstractSource):
         else:  # strata of fractional width, so that slots keep to their sizes
             place = jnp.arange(self.batch_size) + jax.random.uniform(key_row, (self.batch_size,))
             index = jnp.minimum((place * (n / self.batch_size)).astype(int), n - 1)
+        if self.order is not None:
+            index = self.order[index]
         batch = jax.tree.map(lambda a: a[index], self.stored.rows)
         return observe(key_missing, batch._replace(groups=self.groups), self.missing)
+
+
+def turned(source: AbstractSource, validation: Stored, share: Array) -> tuple[Any, Stored]:
+    """The same rows, others of them held out: those held out and those trained on are a ring, which
+    is turned by a share of it. Fresh simulations, and sets in order of their sizes, are left."""
+    if not isinstance(source, Resident) or source.stored.rows.mask is not None:
+        return source, validation
+    n, v, room = source.stored.n, validation.n, len(validation.rows.z)
+    parts = validation.rows, source.stored.rows
+    rows = jax.tree.map(lambda held, trained: jnp.concatenate([held, trained]), *parts)
+
+    def place(i: Array) -> Array:
+        i = (i + (share * (n + v)).astype(int)) % (n + v)
+        return jnp.where(i < v, i, room + i - v)
+
+    held = place(jnp.arange(room))
+    order = place(v + jnp.arange(len(source.stored.rows.z)))
+    mine = replace(source, stored=Stored(rows, n), order=order)
+    return mine, Stored(jax.tree.map(lambda a: a[held], rows), v)
 
 
 class Fresh(AbstractSource):
