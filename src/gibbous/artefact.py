@@ -29,7 +29,7 @@ from gibbous.recipe import describe, restore
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import Batch
 
-_NETWORKS = 5  # one more when networks of the same shapes take their numbers for something else
+_NETWORKS = 6  # one more when networks of the same shapes take their numbers for something else
 
 
 def recipe(
