@@ -199,8 +199,8 @@ def test_it_travels_as_it_is(posterior, tmp_path):
 def test_few_simulations_are_learnt_at_a_high_rate_by_its_own_networks_alone():
     rates = [gb.NLE().pace(2, n).learning_rate for n in (100, 2_500, 4_999, 5_000)]
     np.testing.assert_allclose(rates, [3e-2, 2e-2, 4_999**-0.5, 1e-2])
-    decays = [gb.NLE().pace(dim, 900).weight_decay for dim in (1, 10, 20)]
-    np.testing.assert_allclose(decays, [0.3 / 900, 1 / 3, 1.0])
+    decays = [gb.NLE().pace(dim, 900).weight_decay for dim in (1, 5, 10, 20)]
+    np.testing.assert_allclose(decays, [1e-4, 3.125 / 300, 1 / 3, 1.0])
     for other in (gb.NLE(iid=True), gb.NLE(estimator=gb.RealNVP())):
         assert other.pace(2, 100).learning_rate == 5e-3
         assert other.pace(2, 5_000).learning_rate == 1e-2

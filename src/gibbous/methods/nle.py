@@ -85,7 +85,7 @@ class NLE(AbstractMethod):
         if self.iid or self.estimator is not None:
             return Pace()
         rate = float(np.clip(n_train**-0.5, 1e-2, 3e-2))
-        decay = float(np.clip(0.3 * dim**3 / n_train, 1e-4, 1.0))
+        decay = float(np.clip(3e-3 * dim**5 / n_train, 1e-4, 1.0))
         return Pace(learning_rate=rate, warmup=0.15, weight_decay=decay)
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
