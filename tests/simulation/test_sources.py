@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from gibbous import Prior, Simulations, Subsets, simulate, simulator
+from gibbous import Missing, Prior, Simulations, Subsets, simulate, simulator
 from gibbous.latent import Latent
 from gibbous.scaling import Standardizer
 from gibbous.simulation.sources import (
@@ -305,3 +305,5 @@ def test_each_member_holds_out_rows_of_its_own():
         assert len(out) == 10
         assert rest == set(range(37)) - out
     assert len(held[0] | held[1] | held[2]) == 30
+    hiding = Resident(source.stored, 9, missing=Missing(0.0, 0.5))
+    assert turned(hiding, validation, jnp.float32(0.5)) == (hiding, validation)

@@ -110,8 +110,11 @@ class Resident(AbstractSource):
 
 def turned(source: AbstractSource, validation: Stored, share: Array) -> tuple[Any, Stored]:
     """The same rows, others of them held out: those held out and those trained on are a ring, which
-    is turned by a share of it. Fresh simulations, and sets in order of their sizes, are left."""
-    if not isinstance(source, Resident) or source.stored.rows.mask is not None:
+    is turned by a share of it. Not of fresh simulations, nor of sets in order of their sizes, nor
+    where those held out lack entries, and those trained on only when they are drawn."""
+    if not isinstance(source, Resident) or source.missing is not None:
+        return source, validation
+    if source.stored.rows.mask is not None:
         return source, validation
     n, v, room = source.stored.n, validation.n, len(validation.rows.z)
     parts = validation.rows, source.stored.rows
