@@ -95,7 +95,7 @@ def test_rounds_that_close_in_are_not_bent_where_they_end():
     rng = np.random.default_rng(0)
     rounds = np.repeat(np.arange(5), 200)
     values = (rng.normal(size=1_000) * 0.01 ** np.minimum(rounds, 1))[:, None]
-    one, several = Standardizer.fit(values), Standardizer.fit(values, rounds)
+    one, several = Standardizer.fit(values), Standardizer.fit(values, rounds=True)
     assert (one.bend, several.bend) == (1.0, 30.0)
     near = jnp.linspace(-0.03, 0.03, 61)[:, None]  # three sd of the last rounds
     # asinh(u) = u - u^3 / 6: of u = 3 / 30 it lacks less than 0.2%, of u = 3 a third.

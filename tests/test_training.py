@@ -169,6 +169,27 @@ def test_fresh_simulations_learn_the_same_posterior():
     assert posterior.history.n_train is None
 
 
+def test_members_share_fresh_simulations():
+    calls = []
+
+    @gb.simulator
+    def counted(key, theta):
+        jax.debug.callback(lambda _: calls.append(1), theta["theta"])  # once a row
+        return gaussian.function(key, theta)
+
+    def made(members):
+        calls.clear()
+        method = replace(METHOD, members=members)
+        history = gb.fit(method, PRIOR, counted, config=config(steps=5, checks=5), seed=0).history
+        jax.effects_barrier()
+        assert history.steps[-1] == 5
+        return len(calls)
+
+    one = made(1)
+    assert one > 5 * 64
+    assert made(2) == one
+
+
 def test_ctrl_c_keeps_a_checkpoint_that_says_how_to_go_on(sims, tmp_path, monkeypatch):
     checkpoint = tmp_path / "run.checkpoint"
     whole = gb.fit(METHOD, PRIOR, sims, config=config(), seed=0)

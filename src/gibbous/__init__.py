@@ -30,6 +30,7 @@ from gibbous.estimators import (
     RealNVP,
 )
 from gibbous.fit import fit
+from gibbous.fit_config import FitConfig
 from gibbous.history import History
 from gibbous.load import load
 from gibbous.methods import CMPE, CORRECTIONS, FMPE, METHODS, NLE, NPE, NRE, Atomic, Truncated
@@ -43,7 +44,6 @@ from gibbous.samplers import NUTS, SAMPLERS, SMC, NestedSlice
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator, simulator
-from gibbous.training import FitConfig
 
 __version__ = _version("gibbous")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from gibbous import plots
 from gibbous.fit import fit
+from gibbous.fit_config import FitConfig
 from gibbous.methods import NLE
 from gibbous.posteriors.posterior import Posterior
 from gibbous.report import Section, Table
@@ -19,7 +20,6 @@ from gibbous.results import keep_figure
 from gibbous.samplers import SMC
 from gibbous.simulation.run import simulate, simulate_at
 from gibbous.tasks import double_moon, one_moon
-from gibbous.training import FitConfig
 
 SIZES = (1, 10, 200, 5_000)
 _FEW = 10

@@ -14,6 +14,7 @@ from gibbous.demo_likelihood import LIKELIHOOD, LIKELIHOOD_CONFIG
 from gibbous.errors import ConfigError
 from gibbous.estimators import Consistency, FlowMatching
 from gibbous.fit import fit
+from gibbous.fit_config import FitConfig
 from gibbous.method import AbstractMethod
 from gibbous.methods import CMPE, FMPE, NPE, NRE
 from gibbous.nets import DeepSet
@@ -23,7 +24,6 @@ from gibbous.report import Table
 from gibbous.simulation.run import simulate
 from gibbous.simulation.simulations import Simulations
 from gibbous.tasks import Task, double_moon
-from gibbous.training import FitConfig
 
 EXAMPLES = {  # three datasets to look at
     "fraction": np.array([0.5, 0.2, 0.85]),

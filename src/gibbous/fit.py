@@ -9,6 +9,7 @@ import numpy as np
 from gibbous._types import Key, Seed, as_key
 from gibbous.artefact import recipe
 from gibbous.errors import ConfigError, ParameterError, ShapeError
+from gibbous.fit_config import FitConfig
 from gibbous.latent import Latent
 from gibbous.method import FEW, AbstractMethod, Pace, Spec
 from gibbous.missing import AbstractMissing, Subsets
@@ -30,10 +31,11 @@ from gibbous.simulation.sources import (
     fit_x_scaler,
     groups,
     observe,
+    several_rounds,
     store,
     to_batch,
 )
-from gibbous.training import FitConfig, train
+from gibbous.training import train
 
 _PILOT = 4_096  # rows that networks begin from; fresh ones also fit the scalers
 _FRESH = 1_024  # fresh simulations to validate on
@@ -149,15 +151,7 @@ def from_simulations(
 ) -> Ready:
     """Split, standardise and encode simulations; with `room` for so many, so that programs serve
     any number up to that."""
-    wanted = (parameters,) if isinstance(parameters, str) else parameters or prior.names
-    if unknown := sorted(set(wanted) - set(prior.names)):
-        raise ParameterError(f"the prior has the parameters {list(prior.names)}, not {unknown}")
-    lacking = sorted(set(wanted) - set(sims.theta))
-    if lacking:
-        raise ParameterError(
-            f"these simulations hold {list(sims.theta)} and lack {lacking}; simulate from this "
-            "prior, or name with parameters= what they hold"
-        )
+    _check_names(prior, sims, parameters)
     sims = sims.usable()
     held_out = _held_out(len(sims), config.validation)
     if len(sims) - held_out < _LEAST:
@@ -171,7 +165,7 @@ def from_simulations(
     given = not method.learns_posterior
     latent = Latent.fit(
         prior, train_rows.theta, parameters,
-        discrete=given, density=given, rounds=train_rows.round,
+        discrete=given, density=given, rounds=several_rounds(train_rows),
     )  # fmt: skip
     config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
     _check_missing(method, missing, sims)
@@ -184,9 +178,6 @@ def from_simulations(
     thinned = missing
     if missing is None and method.takes_sets and sims.x.ndim == 3:
         thinned = _THINNED
-    digest = hashlib.sha256(sims.x.tobytes())
-    for name in sorted(sims.theta):
-        digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
     assert config.batch_size is not None  # resolved
     stored = store(train_rows, latent, x_scaler, given, room)
     pilot = to_batch(
@@ -212,8 +203,28 @@ def from_simulations(
         validation=validation._replace(rows=observe(keys[0], validation.rows, missing)),
         config=config,
         n_train=len(train_rows),
-        fingerprint=digest.hexdigest(),
+        fingerprint=_digest(sims),
     )
+
+
+def _check_names(prior: Prior, sims: Simulations, parameters: tuple[str, ...] | None) -> None:
+    """Whether the parameters are the prior's, and these simulations hold them."""
+    wanted = (parameters,) if isinstance(parameters, str) else parameters or prior.names
+    if unknown := sorted(set(wanted) - set(prior.names)):
+        raise ParameterError(f"the prior has the parameters {list(prior.names)}, not {unknown}")
+    lacking = sorted(set(wanted) - set(sims.theta))
+    if lacking:
+        raise ParameterError(
+            f"these simulations hold {list(sims.theta)} and lack {lacking}; simulate from this "
+            "prior, or name with parameters= what they hold"
+        )
+
+
+def _digest(sims: Simulations) -> str:
+    digest = hashlib.sha256(sims.x.tobytes())
+    for name in sorted(sims.theta):
+        digest.update(np.ascontiguousarray(sims.theta[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _check_missing(

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import Transform
 from scipy.special import expit
@@ -70,7 +70,7 @@ class Latent(eqx.Module):
         *,
         discrete: bool = False,
         density: bool = False,
-        rounds: Int[np.ndarray, " rows"] | None = None,
+        rounds: bool = False,
     ) -> "Latent":
         """Standardise on `theta`, a dict of arrays [rows, *shape].
 
@@ -80,7 +80,7 @@ class Latent(eqx.Module):
             names: the parameters to infer; None for all.
             discrete: whether they may be discrete.
             density: whether `log_prior` will be asked for.
-            rounds: that the rows came from; None for one.
+            rounds: whether the rows are of several rounds.
 
         Raises:
             ParameterError: if `names` are not the prior's; if one is discrete where that is not
@@ -98,7 +98,7 @@ class Latent(eqx.Module):
             us = [np.asarray(_unconstrain(prior, latent.continuous, part)) for part in parts]
             u = np.concatenate(us)[:n]
             between = np.where(latent._bounded, expit(u), u)
-            scalers = (Standardizer.fit(v, rounds) for v in (u, between))
+            scalers = (Standardizer.fit(v, rounds=rounds) for v in (u, between))
             latent = cls(prior, names, *scalers)
         return latent
 

@@ -37,6 +37,7 @@ from gibbous.errors import (
     SimulationWarning,
 )
 from gibbous.fit import from_simulations, learn
+from gibbous.fit_config import FitConfig
 from gibbous.folder import Folder
 from gibbous.latent import Latent
 from gibbous.method import AbstractMethod
@@ -51,7 +52,6 @@ from gibbous.recipe import describe
 from gibbous.simulation.run import Rows, simulate_at, stack
 from gibbous.simulation.simulations import Simulations
 from gibbous.simulation.simulator import Simulator, simulator_of
-from gibbous.training import FitConfig
 
 _DRAWS = 2**11  # of the posterior of a round, to tell it from others and to place its region
 _MANY = 2**14  # the same where draws cost nothing

@@ -16,7 +16,7 @@ Shapes: v is [..., *feature_shape]; every feature is scaled on its own.
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 _HEAVY = 10.0
 _BEND = 30.0  # of rows of several rounds
@@ -36,10 +36,8 @@ class Standardizer(eqx.Module):
     high: Float[Array, "*feature"]
 
     @classmethod
-    def fit(
-        cls, values: np.ndarray | Array, rounds: Int[np.ndarray, " rows"] | None = None
-    ) -> "Standardizer":
-        """Fit on `values` [rows, *feature_shape], all finite, of these rounds (None: of one)."""
+    def fit(cls, values: np.ndarray | Array, *, rounds: bool = False) -> "Standardizer":
+        """Fit on `values` [rows, *feature_shape], all finite; of several rounds?"""
         v = np.asarray(values, dtype=np.float64)
         q25, median, q75 = np.quantile(v, [0.25, 0.5, 0.75], axis=0)
         robust = (q75 - q25) / 1.349  # the standard deviation of a normal with these quartiles
@@ -55,7 +53,7 @@ class Standardizer(eqx.Module):
         def f32(a: np.ndarray) -> Array:
             return jnp.asarray(a, dtype=jnp.float32)
 
-        bend = np.where(heavy, 1.0 if rounds is None or np.ptp(rounds) == 0 else _BEND, 0.0)
+        bend = np.where(heavy, _BEND if rounds else 1.0, 0.0)
         return cls(f32(loc), f32(scale), f32(bend), f32(v.min(axis=0)), f32(v.max(axis=0)))
 
     @classmethod

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import gibbous as gb
+
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "tutorials").glob("*.md"))
 SMALL = {"N": "64", "STEPS": "5", "SKIES": "10", "CHECKS": "40"}  # what constants become
 CONSTANT = re.compile(r"^([A-Z][A-Z_]*) = [^#\n]*[^#\s]", re.M)
@@ -28,13 +30,16 @@ def code(page: str) -> str:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_tutorial_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    program = code(path.read_text())
+    program, made = code(path.read_text()), {"__name__": "tutorial"}
     try:
-        exec(compile(program, str(path), "exec"), {"__name__": "tutorial"})
+        exec(compile(program, str(path), "exec"), made)
     finally:
         import matplotlib.pyplot as plt
 
         plt.close("all")
+    posteriors = [v for v in made.values() if isinstance(v, gb.Posterior)]
+    assert posteriors
+    assert all(p.history.steps[-1] == int(SMALL["STEPS"]) for p in posteriors)
 
 
 PAGE = """Text.

@@ -282,7 +282,7 @@ def test_x_and_theta_are_not_bent_where_rounds_end():
         assert (fit_x_scaler(Simulations(theta, x, round=rounds)).bend == 30).all()
         assert (fit_x_scaler(Simulations(theta, x)).bend == 1).all()
     prior = Prior(a=dist.Normal(0.0, 1.0))
-    assert Latent.fit(prior, theta, rounds=rounds).scaler.bend == 30
+    assert Latent.fit(prior, theta, rounds=True).scaler.bend == 30
     assert Latent.fit(prior, theta).scaler.bend == 1
 
 

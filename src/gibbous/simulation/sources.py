@@ -215,23 +215,21 @@ def fit_x_scaler(sims: Simulations) -> Standardizer:
 
     The points of a set are exchangeable, so they must share a scale.
     """
-    return Standardizer.fit(*_columns(sims))
+    return Standardizer.fit(columns(sims), rounds=several_rounds(sims))
+
+
+def several_rounds(sims: Simulations) -> bool:
+    """Whether rows of more than one round are among them."""
+    return bool(np.ptp(sims.round))
 
 
 def columns(sims: Simulations) -> Float[np.ndarray, "rows features"]:
     """Vectors, or what counts of sets, series and images, of as many as suffice to know a scale."""
-    return _columns(sims)[0]
-
-
-def _columns(sims: Simulations) -> tuple[np.ndarray, np.ndarray]:
-    """`columns`, and the round that each of these rows came from."""
     if sims.x.ndim == 2:
-        return sims.x, sims.round
-    inner = sims.x.shape[1:-1]
-    some = sims.rows(np.arange(min(len(sims), 1 + _POINTS // max(1, int(np.prod(inner))))))
-    rounds = np.broadcast_to(some.round.reshape(-1, *[1] * len(inner)), some.x.shape[:-1])
-    counts = ... if some.mask is None else some.mask
-    return some.x[counts].reshape(-1, some.x.shape[-1]), rounds[counts].reshape(-1)
+        return sims.x
+    inner = int(np.prod(sims.x.shape[1:-1]))
+    some = sims.rows(np.arange(min(len(sims), 1 + _POINTS // max(1, inner))))
+    return some.x[... if some.mask is None else some.mask].reshape(-1, some.x.shape[-1])
 
 
 def to_batch(sims: Simulations, latent: Latent, x_scaler: Standardizer, given: bool) -> Batch:
