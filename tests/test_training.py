@@ -145,11 +145,24 @@ def test_a_second_fit_of_the_same_shape_compiles_nothing(sims):
     assert history.compilations == 0
 
 
-def test_a_first_fit_compiles_the_networks_once_and_the_chunk_once(sims):
-    method = gb.NPE(embedding=gb.Identity(), estimator=gb.MDN(components=1, width=17, depth=1))
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_first_fit_compiles_the_networks_once_and_the_chunk_once(sims, monkeypatch, members):
+    chunk, counts = training._chunk, []
+
+    def counted(*args):
+        clock = CompileClock()
+        out = chunk(*args)
+        counts.append(clock.count)
+        return out
+
+    monkeypatch.setattr(training, "_chunk", counted)
+    estimator = gb.MDN(components=1, width=17, depth=1)
+    method = gb.NPE(embedding=gb.Identity(), estimator=estimator, members=members)
     history = gb.fit(method, PRIOR, sims, config=config(), seed=0).history
     # The networks, the optimiser's zeros, the chunk, and a handful of one-line programs.
     assert history.compilations < 16, history.compilations
+    assert counts[0] > 0
+    assert not any(counts[1:])
 
 
 def test_the_seed_decides_everything(sims):

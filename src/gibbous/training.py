@@ -148,7 +148,9 @@ def _begin(
     each = weights.shape[:-1]
     state = State(
         weights, weights, weights, jax.vmap(init)(weights) if members else init(weights),
-        jnp.full(each, jnp.inf), jnp.zeros(each, int), jnp.zeros(each, int), jnp.array(0),
+        # Not of a weak type, for which the chunk would be compiled a second time.
+        jnp.full(each, jnp.inf, jnp.float32),
+        jnp.zeros(each, int), jnp.zeros(each, int), jnp.array(0),
     )  # fmt: skip
     return static, frozen, state
 
