@@ -16,7 +16,8 @@ ROOT = Path(gibbous.__file__).parent
 #     written as JSON, which all that is saved needs.
 #   - samplers, the room below posteriors/mcmc: they know a density in R^d and nothing else.
 #   - tasks are above simulation, whose simulators they are.
-#   - fit and load are files of their own, so that training and artefact stay apart;
+#   - fit and load are files of their own, so that training and artefact stay apart, and so is
+#     FitConfig (fit_config), so that training stays on a few pages;
 #     problem, results: the command line in parts.
 #   - folder: what rounds keep on disk, so that rounds stay on a page.
 #   - check writes a page, so it is above report.
@@ -29,7 +30,7 @@ FLOORS = {
     "estimators/": 1.5,
     **dict.fromkeys(["simulation/", "posteriors/"], 2),
     **dict.fromkeys(["checkpoint", "method", "schedule", "tasks/", "diagnostics/"], 3),
-    **dict.fromkeys(["training", "methods/", "artefact"], 4),
+    **dict.fromkeys(["fit_config", "training", "methods/", "artefact"], 4),
     **dict.fromkeys(["fit", "folder", "load", "plots/", "problem"], 5),
     **dict.fromkeys(["report/", "rounds"], 6),
     **dict.fromkeys(["check", "check_rounds", "results"], 7),
