@@ -80,13 +80,13 @@ class NLE(AbstractMethod):
         """Networks that are taken here by themselves gain by a high rate where simulations are few.
         It climbs slowly, so that where training overfits on the way the weights that are kept are
         those of a smaller one; many parameters are held back (docs/recipe.md)."""
-        if n_train >= FEW:
-            return Pace(35, learning_rate=1e-2)
+        few = n_train < FEW
         if self.iid or self.estimator is not None:
-            return Pace()
+            return Pace() if few else Pace(35, learning_rate=1e-2)
         rate = float(np.clip(n_train**-0.5, 1e-2, 3e-2))
-        decay = float(np.clip(3e-3 * dim**5 / n_train, 1e-4, 1.0))
-        return Pace(learning_rate=rate, warmup=0.15, weight_decay=decay)
+        decay = float(np.clip(3e-6 * dim**5, 1e-4, 1.0))
+        passes = 70 if few else 35
+        return Pace(passes, learning_rate=rate, warmup=0.15, weight_decay=decay)
 
     def init(self, key: Key, spec: Spec) -> AbstractDensity:
         """Make the density.
