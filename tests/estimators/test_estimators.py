@@ -26,6 +26,8 @@ FINE = {1: 100, 2: 40}  # quadrature points in a cell, per axis
 
 
 def _recipe(name):
+    if name == "Covariance":
+        return dataclasses.replace(_recipe("AutoregressiveSpline"), covariance=(16,))
     cls = ESTIMATORS[name]
     if name == "Ensemble":
         return cls(_recipe("MDN"), size=2)
@@ -98,6 +100,7 @@ def _mismatch(counts, p, total):
 # consistency model has no density: see test_consistency.py.
 OTHERWISE = {("CouplingSpline", 1), ("Ensemble", 1), ("Consistency", 1), ("Consistency", 2)}
 CASES = [(n, d) for n in ESTIMATORS for d in (1, 2) if (n, d) not in OTHERWISE]
+CASES.append(("Covariance", 2))  # a flow behind one
 
 
 @pytest.fixture(scope="module", params=slow(CASES, {("FlowMatching", 2)}), ids=str)
@@ -196,8 +199,7 @@ def _layer(flow, i):
 
 
 def _forward(flow, a, b):
-    mu, s = flow.locate(b)
-    v, log_det = (a - mu) * jnp.exp(-s), -jnp.sum(s)
+    v, log_det = flow.locate.forward(a, b)
     for i in range(len(flow.layers.from_b[0])):
         v, more = _layer(flow, i).forward(flow.reorder(v), b)
         log_det += more
@@ -209,7 +211,7 @@ def _forwards(flow, a, b):
     return jax.vmap(_forward, (None, 0, None))(flow, a, b)
 
 
-FLOWS = ["AutoregressiveSpline", "CouplingSpline", "RealNVP"]
+FLOWS = ["AutoregressiveSpline", "CouplingSpline", "RealNVP", "Covariance"]
 
 
 @pytest.fixture(scope="module", params=FLOWS)
@@ -294,6 +296,22 @@ def test_a_flow_begins_at_a_robust_regression():
     # weights would be off by 0.05 * 5 = 0.25.
     np.testing.assert_allclose(mu, want, atol=0.02)
     assert np.isfinite(s).all()
+
+
+def test_behind_a_covariance_is_the_normal_that_it_says():
+    locate = _build("Covariance", 3).locate
+    mu, s = locate.locate(B)
+    m, _, matrix = (np.asarray(v, np.float64) for v in locate._parameters(B, 3))
+    assert (np.triu(matrix, 1) == 0).all()
+    assert (np.abs(matrix[np.tril_indices(3)]) > 1e-3).all()
+    scale = np.diag(np.exp(np.asarray(s, np.float64)))
+    root = scale @ np.linalg.inv(matrix)
+    want = stats.multivariate_normal(np.asarray(mu) + scale @ m, root @ root.T)
+    a = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    v, log_det = jax.vmap(locate.forward, (0, None))(jnp.asarray(a), B)
+    got = stats.norm.logpdf(np.asarray(v)).sum(-1) + np.asarray(log_det)
+    np.testing.assert_allclose(got, want.logpdf(a), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(locate.inverse(v, B), a, atol=1e-4)
 
 
 def test_the_loss_is_minus_the_log_density_or_the_mean_of_the_members(case):

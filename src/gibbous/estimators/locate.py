@@ -1,14 +1,17 @@
 """Where a conditional density lies and how wide it is: the affine map behind every flow.
 
-    v = (a - mu(b)) exp(-s(b)),
+    v = (a - mu(b)) exp(-s(b)),                                                         Locate
     (mu, s)(b) = sum_k w_k(b) (A_k b + c_k) + perceptron(b),      w = softmax(perceptron(b)),
+    v = M(b) ((a - mu(b)) exp(-s(b)) - m(b)),      M lower triangular                   Covariance
 
 a mixture of K linear maps (Jacobs et al. 1991) and a correction. A parameter that is nearly linear
 in the embedding then needs no precision from a perceptron, and a posterior a thousand times
 narrower than the prior is a matter of s. The linear maps begin at a robust ridge regression of a on
-b (Cauchy weights, by iterated least squares), the correction at zero.
+b (Cauchy weights, by iterated least squares), the correction at zero. (m, log of M's diagonal, what
+is below it)(b) are one perceptron, zero at first. M is for covariances that depend on b: without it
+a flow has to learn products of a and b, which its masked layers find hard.
 
-Shapes: a, mu, s, v [dim], b [cond].
+Shapes: a, mu, s, v, m [dim], b [cond], M [dim, dim].
 """
 
 from collections.abc import Callable
@@ -57,7 +60,67 @@ class Locate(eqx.Module):
         """Location and log scale, [dim] each."""
         weight = jax.nn.softmax(self.gate(b))
         mu, s = jnp.split(weight @ (self.linear @ b + self.bias) + self.correction(b), 2)
-        return mu, _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
+        return mu, _bounded(s)
+
+    def forward(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"]
+    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        """v, and log |dv / da|."""
+        mu, s = self(b)
+        return (a - mu) * jnp.exp(-s), -jnp.sum(s)
+
+    def inverse(
+        self, v: Float[Array, "draws dim"], b: Float[Array, " cond"]
+    ) -> Float[Array, "draws dim"]:
+        """The a of many v."""
+        mu, s = self(b)
+        return mu + jnp.exp(s) * v
+
+
+class Covariance(eqx.Module):
+    """b -> a normal density of full covariance; `hidden`: layers of the perceptron."""
+
+    locate: Locate
+    net: Perceptron
+
+    def __init__(
+        self,
+        key: Key,
+        locate: Locate,
+        sizes: tuple[int, int],
+        hidden: tuple[int, ...],
+        function: Callable[[Array], Array],
+    ):
+        cond_dim, dim = sizes
+        self.locate = locate
+        out = 2 * dim + dim * (dim - 1) // 2
+        self.net = Perceptron(key, [cond_dim, *hidden, out], function, last=0.0)
+
+    def _parameters(self, b: Array, dim: int) -> tuple[Array, Array, Array]:
+        """m, the log of M's diagonal, and M."""
+        m, d, below = jnp.split(self.net(b), [dim, 2 * dim])
+        d = _bounded(d)
+        return m, d, jnp.diag(jnp.exp(d)).at[jnp.tril_indices(dim, -1)].set(below)
+
+    def forward(
+        self, a: Float[Array, " dim"], b: Float[Array, " cond"]
+    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        """v, and log |dv / da|."""
+        r, log_det = self.locate.forward(a, b)
+        m, d, matrix = self._parameters(b, a.size)
+        return matrix @ (r - m), log_det + jnp.sum(d)
+
+    def inverse(
+        self, v: Float[Array, "draws dim"], b: Float[Array, " cond"]
+    ) -> Float[Array, "draws dim"]:
+        """The a of many v."""
+        m, _, matrix = self._parameters(b, v.shape[1])
+        r = jax.scipy.linalg.solve_triangular(matrix, v.T, lower=True).T + m
+        return self.locate.inverse(r, b)
+
+
+def _bounded(s: Array) -> Array:
+    return _MAX_LOG_SCALE * jnp.tanh(s / _MAX_LOG_SCALE)
 
 
 class Regression(eqx.Module):

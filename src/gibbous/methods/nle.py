@@ -24,6 +24,7 @@ from gibbous._types import Key
 from gibbous.errors import ShapeError
 from gibbous.estimators.base import AbstractDensity, AbstractEstimator
 from gibbous.estimators.ensemble import ensemble
+from gibbous.estimators.flow import AutoregressiveSpline
 from gibbous.estimators.mdn import MDN
 from gibbous.estimators.mixture import AutoregressiveMixture
 from gibbous.latent import Latent
@@ -33,6 +34,9 @@ from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
 
 _FEW = 3  # numbers: a smaller network of more components suffices
+# Of more numbers; the flow learns what is not normal about them, which takes many simulations.
+_MIXTURE = MDN(components=4, width=128, depth=3)
+_FLOW = AutoregressiveSpline(layers=2, covariance=(128, 128, 128))
 
 
 class NLE(AbstractMethod):
@@ -41,8 +45,9 @@ class NLE(AbstractMethod):
     Args:
         estimator: recipe of the conditional density of x, or of one point; None takes
             `gb.MDN()` for up to 3 numbers, for a point of so many `gb.AutoregressiveMixture()`,
-            and for more an ensemble of four `gb.MDN(components=4, width=128, depth=3)`: see
-            docs/recipe.md.
+            and for more an ensemble of four: of `gb.MDN(components=4, width=128, depth=3)` for
+            fewer than 5,000 simulations, else of `gb.AutoregressiveSpline(layers=2,
+            covariance=(128, 128, 128))`; see docs/recipe.md.
         iid: datasets are sets [n, d] of independent points, each of density p(point | theta).
         points: drawn from each dataset at each step of training, where they are iid.
         members: size of an ensemble of `estimator`; None makes it 4 for fewer than 5,000
@@ -107,7 +112,7 @@ class NLE(AbstractMethod):
         if estimator is None and x.shape[1] <= _FEW:
             estimator = AutoregressiveMixture() if self.iid else MDN()
         elif estimator is None:
-            estimator, members = MDN(components=4, width=128, depth=3), members or 4
+            estimator, members = _MIXTURE if spec.few else _FLOW, members or 4
         return ensemble(estimator, members, spec.few).build(key, x, z)
 
     def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
