@@ -89,7 +89,7 @@ class NLE(AbstractMethod):
         if self.iid or self.estimator is not None:
             return Pace() if few else Pace(35, learning_rate=1e-2)
         rate = float(np.clip(n_train**-0.5, 1e-2, 3e-2))
-        decay = float(np.clip(3e-6 * dim**5, 1e-4, 1.0))
+        decay = float(np.clip(3e-3 * dim**5 / min(n_train, 1_000), 1e-4, 1.0))
         passes = 70 if few else 35
         return Pace(passes, learning_rate=rate, warmup=0.15, weight_decay=decay)
 
