@@ -117,11 +117,9 @@ def _flow(recipe, key: Key, a: Array, b: Array, ranks: tuple[int, ...]) -> "Flow
     layers = eqx.filter_vmap(lambda k: Layer(k, recipe, cond_dim, ranks))(
         jax.random.split(keys[0], recipe.layers)
     )
-    function, hidden = activation(recipe.activation), getattr(recipe, "covariance", ())
-    locate = Locate(keys[1], a, b, recipe.width, function)
-    if hidden:
-        key = jax.random.fold_in(keys[1], 1)
-        locate = Covariance(key, locate, (cond_dim, dim), hidden, function)
+    where = keys[1], a, b, recipe.width, activation(recipe.activation)
+    hidden = getattr(recipe, "covariance", ())
+    locate = Covariance(*where, hidden) if hidden else Locate(*where)
     return Flow(locate, layers, dim)
 
 

@@ -78,7 +78,7 @@ class Locate(eqx.Module):
 
 
 class Covariance(eqx.Module):
-    """b -> a normal density of full covariance; `hidden`: layers of the perceptron."""
+    """b -> a normal density of full covariance, by a perceptron with layers `hidden`."""
 
     locate: Locate
     net: Perceptron
@@ -86,15 +86,16 @@ class Covariance(eqx.Module):
     def __init__(
         self,
         key: Key,
-        locate: Locate,
-        sizes: tuple[int, int],
-        hidden: tuple[int, ...],
+        a: Float[Array, "rows dim"],
+        b: Float[Array, "rows cond"],
+        width: int,
         function: Callable[[Array], Array],
+        hidden: tuple[int, ...],
     ):
-        cond_dim, dim = sizes
-        self.locate = locate
-        out = 2 * dim + dim * (dim - 1) // 2
-        self.net = Perceptron(key, [cond_dim, *hidden, out], function, last=0.0)
+        dim, cond_dim = a.shape[1], b.shape[1]
+        self.locate = Locate(key, a, b, width, function)
+        sizes = [cond_dim, *hidden, 2 * dim + dim * (dim - 1) // 2]
+        self.net = Perceptron(jax.random.fold_in(key, 1), sizes, function, last=0.0)
 
     def _parameters(self, b: Array, dim: int) -> tuple[Array, Array, Array]:
         """m, the log of M's diagonal, and M."""
