@@ -50,6 +50,7 @@ def recipe(
         "z_continuous": latent.n_continuous,
         "event_shape": list(spec.pilot.x.shape[1:]),
         "few": spec.few,
+        "lattice": spec.lattice,
         "sizes": sizes,
         "missing": describe(missing),
         "history": history.to_json(),
@@ -129,7 +130,8 @@ def _skeleton(
     entries = isinstance(_missing(header, path), AbstractMissing)
 
     def model(method: AbstractMethod, pilot: Batch) -> Any:
-        return method.init(jax.random.key(0), Spec(pilot, header["few"], latent, entries))
+        spec = Spec(pilot, header["few"], latent, entries, header.get("lattice", False))
+        return method.init(jax.random.key(0), spec)
 
     # Nothing is computed: the arrays of the file will take the place of the weights.
     shapes = (header["z_dim"],), event_shape

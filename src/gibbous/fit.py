@@ -96,13 +96,15 @@ def fit(
 
 
 class Ready(NamedTuple):
-    """Data made ready for the training loop; sizes: least and most points of sets."""
+    """Data made ready for the training loop; sizes: least and most points of sets; lattice: as
+    in `Spec`."""
 
     latent: Latent
     x_scaler: Standardizer
     event_shape: tuple[int, ...]
     sizes: tuple[int, int] | None
     missing: AbstractMissing | Subsets | None
+    lattice: bool
     source: AbstractSource
     validation: Stored
     pilot: Batch
@@ -115,7 +117,8 @@ def learn(method: AbstractMethod, ready: Ready, key: Key) -> Posterior:
     """Train, and put the posterior together."""
     n_train = ready.n_train
     missing = isinstance(ready.missing, AbstractMissing)
-    spec = Spec(ready.pilot, n_train is not None and n_train < FEW, ready.latent, missing)
+    few = n_train is not None and n_train < FEW
+    spec = Spec(ready.pilot, few, ready.latent, missing, ready.lattice)
     model, history = train(
         method,
         spec,
@@ -169,9 +172,11 @@ def from_simulations(
     )  # fmt: skip
     config = config.resolve(len(train_rows), method.pace(latent.dim, len(train_rows)))
     _check_missing(method, missing, sims)
+    lattice = False
     if method.learns_data:
         key_train, key_held = jax.random.split(jax.random.fold_in(key, 2))
         h = spacing(columns(train_rows))
+        lattice = bool(h.all())
         train_rows = blurred(key_train, train_rows, h)
         validation_rows = blurred(key_held, validation_rows, h)
     x_scaler = fit_x_scaler(train_rows)
@@ -198,6 +203,7 @@ def from_simulations(
         event_shape=sims.event_shape,
         sizes=_sizes(method, thinned, sims),
         missing=missing,
+        lattice=lattice,
         source=Resident(stored, config.batch_size, thinned, cut),
         pilot=observe(keys[1], pilot, missing),
         validation=validation._replace(rows=observe(keys[0], validation.rows, missing)),
@@ -305,6 +311,7 @@ def _from_simulator(
         event_shape=pilot.event_shape,
         sizes=_sizes(method, missing, pilot),
         missing=missing,
+        lattice=h is not None and bool(h.all()),
         source=Fresh(
             simulator,
             latent,

@@ -31,13 +31,15 @@ class Spec(NamedTuple):
 
     pilot: some rows to begin from (shapes are theirs, and networks may standardise on them); few:
     there are so few simulations to train on (`FEW`) that a single network overfits them; latent:
-    the space of z, with the prior in it; missing: entries of x may be NaN.
+    the space of z, with the prior in it; missing: entries of x may be NaN; lattice: all of x was on
+    one, as counts are, and is spread over its cells.
     """
 
     pilot: Batch
     few: bool
     latent: Latent
     missing: bool = False
+    lattice: bool = False
 
 
 class Ctx(NamedTuple):

@@ -209,20 +209,36 @@ def test_its_own_networks_are_held_back_and_learn_few_simulations_at_a_high_rate
 
 
 @pytest.mark.parametrize(
-    ("iid", "numbers", "few", "kind"),
+    ("iid", "numbers", "more", "kind"),
     [
-        (False, 3, False, "_MDN"),
-        (True, 3, False, "_Mixture"),
-        (False, 4, True, "_MDN"),
-        (False, 4, False, "Flow"),
-        (True, 4, False, "Flow"),
+        (False, 3, {}, "_MDN"),
+        (True, 3, {}, "_Mixture"),
+        (False, 4, {"few": True}, "_MDN"),
+        (False, 4, {"lattice": True}, "_MDN"),
+        (False, 4, {}, "Flow"),
+        (True, 4, {}, "Flow"),
     ],
 )
-def test_the_estimator_follows_the_data(iid, numbers, few, kind):
+def test_the_estimator_follows_the_data(iid, numbers, more, kind):
     x = np.random.default_rng(0).normal(size=(64, 5, numbers) if iid else (64, numbers))
     pilot = Batch(jnp.zeros((64, 2)), jnp.asarray(x, jnp.float32), None)
     prior = gb.Prior(theta=dist.Normal(jnp.zeros(2), 1.0))
-    spec = Spec(pilot, few=few, latent=Latent.fit(prior, prior.sample(0, 64)))
+    spec = Spec(pilot, few=False, latent=Latent.fit(prior, prior.sample(0, 64)))._replace(**more)
     model = eqx.filter_eval_shape(gb.NLE(iid=iid).init, jax.random.key(0), spec)
     assert isinstance(model, _Ensemble) == (numbers > 3)
     assert type(model.members if numbers > 3 else model).__name__ == kind
+
+
+@pytest.mark.parametrize(("counts", "kind"), [(True, "_MDN"), (False, "Flow")])
+def test_what_was_on_a_lattice_is_known_and_kept(counts, kind, tmp_path):
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(size=5_600).astype(np.float32)
+    x = rng.poisson(20 * theta[:, None], (5_600, 4)).astype(np.float32)
+    x += 0 if counts else rng.normal(size=x.shape).astype(np.float32)
+    prior = gb.Prior(rate=dist.Uniform(0.0, 1.0))
+    config = gb.FitConfig(steps=5, progress=False)
+    posterior = gb.fit(gb.NLE(), prior, gb.Simulations({"rate": theta}, x), config=config, seed=0)
+    assert type(posterior.approximation.likelihood.density.members).__name__ == kind
+    posterior.save(tmp_path / "it.gibbous")
+    back = gb.load(tmp_path / "it.gibbous").log_likelihood({"rate": theta[:5]}, x[0])
+    np.testing.assert_array_equal(back, posterior.log_likelihood({"rate": theta[:5]}, x[0]))

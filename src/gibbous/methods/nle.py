@@ -34,7 +34,8 @@ from gibbous.samplers import SMC, AbstractSampler
 from gibbous.simulation.sources import Batch, pairs, some_points
 
 _FEW = 3  # numbers: a smaller network of more components suffices
-# Of more numbers; the flow learns what is not normal about them, which takes many simulations.
+# Of more numbers; the flow learns what is not normal about them, which takes many simulations, and
+# of counts the edges of the cells that they are spread over.
 _MIXTURE = MDN(components=4, width=128, depth=3)
 _FLOW = AutoregressiveSpline(layers=2, covariance=(128, 128, 128))
 
@@ -46,7 +47,7 @@ class NLE(AbstractMethod):
         estimator: recipe of the conditional density of x, or of one point; None takes
             `gb.MDN()` for up to 3 numbers, for a point of so many `gb.AutoregressiveMixture()`,
             and for more an ensemble of four: of `gb.MDN(components=4, width=128, depth=3)` for
-            fewer than 5,000 simulations, else of `gb.AutoregressiveSpline(layers=2,
+            fewer than 5,000 simulations and for counts, else of `gb.AutoregressiveSpline(layers=2,
             covariance=(128, 128, 128))`; see docs/recipe.md.
         iid: datasets are sets [n, d] of independent points, each of density p(point | theta).
         points: drawn from each dataset at each step of training, where they are iid.
@@ -112,7 +113,8 @@ class NLE(AbstractMethod):
         if estimator is None and x.shape[1] <= _FEW:
             estimator = AutoregressiveMixture() if self.iid else MDN()
         elif estimator is None:
-            estimator, members = _MIXTURE if spec.few else _FLOW, members or 4
+            estimator = _MIXTURE if spec.few or spec.lattice else _FLOW
+            members = members or 4
         return ensemble(estimator, members, spec.few).build(key, x, z)
 
     def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
