@@ -39,7 +39,7 @@ def test_a_tutorial_runs(path, tmp_path, monkeypatch):
         plt.close("all")
     posteriors = [v for v in made.values() if isinstance(v, gb.Posterior)]
     assert posteriors
-    assert all(p.history.steps[-1] == int(SMALL["STEPS"]) for p in posteriors)
+    assert all(0 < p.history.steps[-1] <= int(SMALL["STEPS"]) for p in posteriors)
 
 
 PAGE = """Text.
