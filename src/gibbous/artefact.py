@@ -130,7 +130,7 @@ def _skeleton(
     entries = isinstance(_missing(header, path), AbstractMissing)
 
     def model(method: AbstractMethod, pilot: Batch) -> Any:
-        spec = Spec(pilot, header["few"], latent, entries, header.get("lattice", False))
+        spec = Spec(pilot, header["few"], latent, entries, header["lattice"])
         return method.init(jax.random.key(0), spec)
 
     # Nothing is computed: the arrays of the file will take the place of the weights.
