@@ -117,9 +117,10 @@ def _flow(recipe, key: Key, a: Array, b: Array, ranks: tuple[int, ...]) -> "Flow
     layers = eqx.filter_vmap(lambda k: Layer(k, recipe, cond_dim, ranks))(
         jax.random.split(keys[0], recipe.layers)
     )
-    where = keys[1], a, b, recipe.width, activation(recipe.activation)
-    hidden = getattr(recipe, "covariance", ())
-    locate = Covariance(*where, hidden) if hidden else Locate(*where)
+    function, hidden = activation(recipe.activation), getattr(recipe, "covariance", ())
+    locate = Locate(keys[1], a, b, recipe.width, function)
+    if hidden:
+        locate = Covariance(jax.random.fold_in(keys[1], 1), locate, hidden, function)
     return Flow(locate, layers, dim)
 
 

@@ -78,7 +78,7 @@ class Locate(eqx.Module):
 
 
 class Covariance(eqx.Module):
-    """b -> a normal density of full covariance, by a perceptron with layers `hidden`."""
+    """b -> a normal density of full covariance, by one more perceptron, of layers `hidden`."""
 
     locate: Locate
     net: Perceptron
@@ -86,16 +86,15 @@ class Covariance(eqx.Module):
     def __init__(
         self,
         key: Key,
-        a: Float[Array, "rows dim"],
-        b: Float[Array, "rows cond"],
-        width: int,
-        function: Callable[[Array], Array],
+        locate: Locate,
         hidden: tuple[int, ...],
+        function: Callable[[Array], Array],
     ):
-        dim, cond_dim = a.shape[1], b.shape[1]
-        self.locate = Locate(key, a, b, width, function)
+        _, twice, cond_dim = locate.linear.shape
+        dim = twice // 2
+        self.locate = locate
         sizes = [cond_dim, *hidden, 2 * dim + dim * (dim - 1) // 2]
-        self.net = Perceptron(jax.random.fold_in(key, 1), sizes, function, last=0.0)
+        self.net = Perceptron(key, sizes, function, last=0.0)
 
     def _parameters(self, b: Array, dim: int) -> tuple[Array, Array, Array]:
         """m, the log of M's diagonal, and M."""
