@@ -3,10 +3,10 @@
     u_i = (y_i - mean) / sd,    p(y_i),    s
 
 u are the points standardised by their own set, p polynomials of the points that are orthonormal
-over the points of all sets, and s statistics of the set: location, scale, extremes, log n, and
-those of `pooling.regression`, which measure how nearly the points obey a polynomial equation and
-which. What a mean over learnt features loses is precision; a parameter known to one part in a
-thousand is close to a linear function of s, and no network has to be that precise.
+over the points of all sets, and s statistics of the set: location, scale, extremes, log n, the
+means of p, and those of `pooling.regression`, which measure how nearly the points obey a polynomial
+equation and which. What a mean over learnt features loses is precision; a parameter known to one
+part in a thousand is close to a linear function of s, and no network has to be that precise.
 
 In a small region of the prior all sets may lie near one curve or surface, which a set's own fit has
 to find anew. There one of the polynomials nearly vanishes, and its mean square being one, it is a
@@ -56,15 +56,16 @@ class Exact(eqx.Module):
         d = x.shape[2]
         degree = default_degree(d) if degree is None else degree
         x, mask = jax.vmap(whole, (0, None if mask is None else 0))(x, mask)
-        s = jax.vmap(lambda row, m: statistics(row, m, degree)[1])(x, mask)
+        points, counts = x.reshape(-1, d)[:_POINTS], mask.reshape(-1)[:_POINTS]
+        coefficients = pooling.orthonormal(points, degree, counts)
+        s = jax.vmap(lambda row, m: describe(row, m, coefficients, degree)[1])(x, mask)
         centre, spread = s.mean(axis=0), s.std(axis=0)
         # In a small region what tells sets apart is a ten-thousandth of what all have in common.
         constant = spread < _ROUNDING * (1 + jnp.abs(centre))
-        points, counts = x.reshape(-1, d)[:_POINTS], mask.reshape(-1)[:_POINTS]
         return cls(
             paramax.NonTrainable(centre),
             paramax.NonTrainable(jnp.where(constant, 1.0, spread)),
-            paramax.NonTrainable(pooling.orthonormal(points, degree, counts)),
+            paramax.NonTrainable(coefficients),
             degree,
         )
 
@@ -73,24 +74,26 @@ class Exact(eqx.Module):
     ) -> tuple[Float[Array, "n k"], Float[Array, " s"], Float[Array, " n"]]:
         """u and p of each point, s, and which points count."""
         x, mask = whole(x, mask)
-        u, s = statistics(x, mask, self.degree)
-        p = pooling.polynomials(x, paramax.unwrap(self.coefficients), self.degree)
-        s = (s - paramax.unwrap(self.centre)) / paramax.unwrap(self.spread)
-        return jnp.concatenate([u, p], axis=1), s, mask
+        features, s = describe(x, mask, paramax.unwrap(self.coefficients), self.degree)
+        return features, (s - paramax.unwrap(self.centre)) / paramax.unwrap(self.spread), mask
 
     def sizes(self, d: int) -> tuple[int, int]:
         """Lengths of a point's features, and of the statistics."""
         return d + comb(d + self.degree, d), self.centre.tree.shape[0]
 
 
-def statistics(
-    x: Float[Array, "n d"], mask: Float[Array, " n"], degree: int
-) -> tuple[Float[Array, "n d"], Float[Array, " s"]]:
-    """Points standardised by their own set, and exact statistics of the set, mostly logarithms:
-    location, scale, extremes, log n, and those of `pooling.regression` unless the degree is 0."""
+def describe(
+    x: Float[Array, "n d"],
+    mask: Float[Array, " n"],
+    coefficients: Float[Array, "p p"],
+    degree: int,
+) -> tuple[Float[Array, "n k"], Float[Array, " s"]]:
+    """u and p of each point, and exact statistics of the set, mostly logarithms: location, scale,
+    extremes, log n, the means of p, and those of `pooling.regression` unless the degree is 0."""
     centre = pooling.mean(x, mask)
     sd = jnp.sqrt(pooling.mean((x - centre) ** 2, mask) + 1e-12)
     u = jnp.where(mask[:, None] > 0, (x - centre) / sd, 0.0)
+    p = pooling.polynomials(x, coefficients, degree)
     high, low = pooling.extremes(u, mask)
     top, bottom = centre + sd * high, centre + sd * low
     s = [
@@ -99,10 +102,11 @@ def statistics(
         *(pooling.log_abs(top), pooling.log_abs(bottom)),
         *(jnp.arcsinh(top), jnp.arcsinh(bottom)),
         jnp.log1p(jnp.sum(mask))[None],
+        jnp.arcsinh(pooling.mean(p[:, 1:], mask)),  # the first is 1
     ]
     if degree:
         s.append(pooling.regression(u, degree, mask))
-    return u, jnp.concatenate(s)
+    return jnp.concatenate([u, p], axis=1), jnp.concatenate(s)
 
 
 def whole(
