@@ -11,7 +11,7 @@ import pytest
 import gibbous as gb
 from gibbous.errors import ConfigError, ShapeError
 from gibbous.nets import pooling
-from gibbous.nets.exact import Exact
+from gibbous.nets.exact import Exact, default_degree
 
 X = jax.random.normal(jax.random.key(0), (64, 30, 2)) * jnp.array([1.0, 5.0]) + 3.0
 POOLS = ["mean", "mean+std", "mean+max", "mean+std+max+min", "attention"]
@@ -125,8 +125,6 @@ def test_sizes_of_a_set_transformer_that_cannot_be(wrong):
 
 @pytest.mark.parametrize(("d", "degree"), [(1, 4), (2, 4), (3, 4), (4, 3), (6, 2), (10, 1)])
 def test_the_degree_keeps_the_number_of_monomials_in_bounds(d, degree):
-    from gibbous.nets.exact import default_degree
-
     assert default_degree(d) == degree
 
 
