@@ -150,9 +150,9 @@ def _is_ensemble(node: Any) -> bool:
     return isinstance(node, _Ensemble)
 
 
-def members(size: int | None, few: bool) -> int:
-    """`size`; None makes it 4 for few simulations, which a single network overfits, else 1."""
-    return size or (4 if few else 1)
+def members(size: int | None, few: bool, several: int = 4) -> int:
+    """`size`; None makes it `several` for few simulations, which one network overfits, else 1."""
+    return size or (several if few else 1)
 
 
 def ensemble(member: AbstractEstimator, size: int | None, few: bool) -> AbstractEstimator:

@@ -24,6 +24,7 @@ from typing import Literal, TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gibbous._types import Key
@@ -54,7 +55,7 @@ class NRE(AbstractMethod):
         balance: weight of the balanced term; Delaunoy et al. take 100.
         iid: datasets are sets [n, d] of independent points: the ratio is learnt of one point.
         points: drawn from each dataset at each step of training, where they are iid.
-        members: size of the ensemble; None makes it 4 for fewer than 5,000 simulations, else 1.
+        members: size of the ensemble; None makes it 2 for fewer than 5,000 simulations, else 1.
         sampler: of the posterior: gb.SMC(), gb.NUTS() or gb.NestedSlice().
 
     Raises:
@@ -93,8 +94,13 @@ class NRE(AbstractMethod):
         return isinstance(self.embedding, AbstractEmbedding) and self.embedding.takes_sets
 
     def pace(self, dim: int, n_train: int) -> Pace:
-        """Where simulations are many, a third as long at twice the rate (docs/recipe.md)."""
-        return Pace() if n_train < FEW else Pace(24, learning_rate=1e-2)
+        """At a high rate, and for a short time where simulations are many; on vectors as they are
+        many parameters are held back (docs/recipe.md)."""
+        few = n_train < FEW
+        if self.iid or self.embedding is not None:
+            return Pace() if few else Pace(24, learning_rate=1e-2)
+        decay = float(np.clip(3 * dim**2 / n_train, 1e-4, 1.0))
+        return Pace(35 if few else 24, 1_000, learning_rate=1e-2, weight_decay=decay)
 
     def __check_init__(self):
         if self.loss_kind not in _LOSSES or self.contrasts < 1 or self.gamma <= 0:
@@ -122,7 +128,7 @@ class NRE(AbstractMethod):
         key_embedding, key_ratio = jax.random.split(key)
         recipe = Identity() if self.iid else choose_embedding(self.embedding, x, spec.missing)
         embedding, e = build_embedding(recipe, key_embedding, x, mask)
-        keys = jax.random.split(key_ratio, members(self.members, spec.few))
+        keys = jax.random.split(key_ratio, members(self.members, spec.few, 2))
         build = eqx.filter_vmap(lambda k: self.classifier.build(k, z.shape[1], e.shape[1]))
         return RatioModel(embedding=embedding, ratios=build(keys), iid=self.iid)
 
@@ -137,17 +143,22 @@ class NRE(AbstractMethod):
         shift = len(z) // rows
         turns = range(min(k, rows - 1) + 1)
 
-        def others(v: Array) -> Array:
-            return jnp.concatenate([jnp.roll(v, -i * shift, axis=0) for i in turns])
-
-        def own(v: Array) -> Array:
-            return jnp.concatenate([v] * len(turns))
-
         e = batch.embedded(model.embedding)
-        # Features once for each row, and not for each pair.
-        a, b = jax.vmap(model.features)(z, e)
-        logits = jax.vmap(model.compare)(others(z), own(e), others(a), own(b))
-        logits = logits.reshape(len(turns), len(z), -1).transpose(1, 0, 2)
+
+        def turned(v: Array) -> Array:
+            return jnp.concatenate([jnp.roll(v, -i * shift, axis=-1) for i in turns], axis=-1)
+
+        def repeated(v: Array) -> Array:
+            return jnp.concatenate([v] * len(turns), axis=-1)
+
+        def of_pairs(ratio: Ratio) -> Float[Array, " pairs"]:
+            # Features once for each row, and not for each pair; rows last, as networks have them.
+            of_z, of_e = jax.vmap(lambda z, e: (ratio.of_z(z), ratio.of_e(e)), out_axes=-1)(z, e)
+            others, own = jax.tree.map(turned, of_z), jax.tree.map(repeated, of_e)
+            return jax.vmap(ratio, in_axes=-1)(others, own)
+
+        logits = eqx.filter_vmap(of_pairs)(model.ratios)
+        logits = logits.reshape(-1, len(turns), len(z)).transpose(2, 1, 0)
         each = jax.vmap(lambda f: _LOSSES[self.loss_kind](f, self.gamma), -1, -1)(logits)
         if self.balance:
             probability = jnp.mean(jax.nn.sigmoid(logits[:, :2]), axis=0)
@@ -175,25 +186,9 @@ class RatioModel(AbstractLikelihood):
         """The embedding."""
         return self.embedding(x, mask)
 
-    def features(
-        self, z: Float[Array, " dim"], e: Float[Array, " e"]
-    ) -> tuple[Float[Array, "members width"], Float[Array, "members width"]]:
-        """What each member makes of z alone, and of e alone."""
-        return eqx.filter_vmap(lambda ratio: (ratio.of_z(z), ratio.of_e(e)))(self.ratios)
-
-    def compare(
-        self,
-        z: Float[Array, " dim"],
-        e: Float[Array, " e"],
-        a: Float[Array, "members width"],
-        b: Float[Array, "members width"],
-    ) -> Float[Array, " members"]:
-        """The logit of each member, a being the features of z, b those of e."""
-        return eqx.filter_vmap(lambda ratio, a, b: ratio(z, e, a, b))(self.ratios, a, b)
-
     def logits(self, z: Float[Array, " dim"], e: Float[Array, " e"]) -> Float[Array, " members"]:
         """Of each member."""
-        return self.compare(z, e, *self.features(z, e))
+        return eqx.filter_vmap(lambda ratio: ratio(ratio.of_z(z), ratio.of_e(e)))(self.ratios)
 
     def log_prob(self, z: Float[Array, " dim"], e: Float[Array, " e"]) -> Float[Array, ""]:
         """Log ratio."""
