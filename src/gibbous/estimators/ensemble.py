@@ -155,7 +155,9 @@ def members(size: int | None, few: bool, several: int = 4) -> int:
     return size or (several if few else 1)
 
 
-def ensemble(member: AbstractEstimator, size: int | None, few: bool) -> AbstractEstimator:
-    """The recipe of one density, or of an ensemble of `members(size, few)`."""
-    size = members(size, few)
+def ensemble(
+    member: AbstractEstimator, size: int | None, few: bool, several: int = 4
+) -> AbstractEstimator:
+    """The recipe of one density, or of an ensemble of `members(size, few, several)`."""
+    size = members(size, few, several)
     return member if size == 1 else Ensemble(member, size)

@@ -10,6 +10,8 @@ is in `estimators/consistency.py`; everything around it in `direct.py`.
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
+from typing import ClassVar
+
 from gibbous.estimators.consistency import Consistency
 from gibbous.method import Pace
 from gibbous.methods.direct import AbstractDirectMethod
@@ -28,6 +30,7 @@ class CMPE(AbstractDirectMethod):
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: Consistency = Consistency()
     members: int | None = None
+    several: ClassVar[int] = 4
 
     def pace(self, dim: int, n_train: int) -> Pace:
         """Twice as long, at a lower rate."""

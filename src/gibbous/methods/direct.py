@@ -29,6 +29,7 @@ class AbstractDirectMethod(AbstractMethod):
     embedding: eqx.AbstractVar[AbstractEmbedding | Embedding | None]
     estimator: eqx.AbstractVar[Any]  # AbstractEstimator, of a kind that the final class chooses
     members: eqx.AbstractVar[int | None]
+    several: eqx.AbstractClassVar[int]  # members where simulations are few, if nothing is said
 
     @property
     def learns_posterior(self) -> bool:
@@ -60,7 +61,7 @@ class AbstractDirectMethod(AbstractMethod):
         x, mask = spec.pilot.x, spec.pilot.mask
         recipe = choose_embedding(self.embedding, x, spec.missing)
         embedding, e = build_embedding(recipe, key_embedding, x, mask)
-        estimator = ensemble(self.estimator, self.members, spec.few)
+        estimator = ensemble(self.estimator, self.members, spec.few, self.several)
         return DirectPosterior(embedding, estimator.build(key_density, spec.pilot.z, e))
 
     def loss(self, model: DirectPosterior, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:

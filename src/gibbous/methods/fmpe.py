@@ -10,6 +10,8 @@ everything around it in `direct.py`.
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
+from typing import ClassVar
+
 from gibbous.estimators.velocity import FlowMatching
 from gibbous.method import Pace
 from gibbous.methods.direct import AbstractDirectMethod
@@ -22,12 +24,13 @@ class FMPE(AbstractDirectMethod):
     Args:
         embedding: recipe or network from a dataset to a vector, as for `gb.NPE`.
         estimator: recipe of the network and of how it is sampled.
-        members: size of the ensemble, as for `gb.NPE`.
+        members: size of the ensemble; None makes it 2 for fewer than 5,000 simulations, else 1.
     """
 
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: FlowMatching = FlowMatching()
     members: int | None = None
+    several: ClassVar[int] = 2
 
     def pace(self, dim: int, n_train: int) -> Pace:
         """Twice as long, and well regularised."""

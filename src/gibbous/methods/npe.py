@@ -10,6 +10,8 @@ puts them together.
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from gibbous.estimators.base import AbstractEstimator
@@ -33,6 +35,7 @@ class NPE(AbstractDirectMethod):
     embedding: AbstractEmbedding | Embedding | None = None
     estimator: AbstractEstimator = AutoregressiveSpline()
     members: int | None = None
+    several: ClassVar[int] = 4
 
     def pace(self, dim: int, n_train: int) -> Pace:
         """Slow at first on vectors as they are: where the regression that the density begins at is
