@@ -7,7 +7,7 @@ NPE, FMPE and CMPE differ in the estimator, and in nothing else.
 Shapes: z [dim], x [*event_shape], e [e].
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -29,7 +29,7 @@ class AbstractDirectMethod(AbstractMethod):
     embedding: eqx.AbstractVar[AbstractEmbedding | Embedding | None]
     estimator: eqx.AbstractVar[Any]  # AbstractEstimator, of a kind that the final class chooses
     members: eqx.AbstractVar[int | None]
-    several: eqx.AbstractClassVar[int]  # members where simulations are few, if nothing is said
+    several: ClassVar[int]  # members where simulations are few, if nothing is said
 
     @property
     def learns_posterior(self) -> bool:
