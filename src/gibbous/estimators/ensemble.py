@@ -150,13 +150,13 @@ def _is_ensemble(node: Any) -> bool:
     return isinstance(node, _Ensemble)
 
 
-def members(size: int | None, few: bool, several: int = 4) -> int:
+def members(size: int | None, few: bool, several: int) -> int:
     """`size`; None makes it `several` for few simulations, which one network overfits, else 1."""
     return size or (several if few else 1)
 
 
 def ensemble(
-    member: AbstractEstimator, size: int | None, few: bool, several: int = 4
+    member: AbstractEstimator, size: int | None, few: bool, several: int
 ) -> AbstractEstimator:
     """The recipe of one density, or of an ensemble of `members(size, few, several)`."""
     size = members(size, few, several)

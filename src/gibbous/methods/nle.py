@@ -115,7 +115,7 @@ class NLE(AbstractMethod):
         elif estimator is None:
             estimator = _MIXTURE if spec.few or spec.lattice else _FLOW
             members = members or 4
-        return ensemble(estimator, members, spec.few).build(key, x, z)
+        return ensemble(estimator, members, spec.few, 4).build(key, x, z)
 
     def loss(self, model: AbstractDensity, batch: Batch, ctx: Ctx) -> Float[Array, " batch"]:
         """-log q(x | z) of each row, or its mean over some points of it."""
