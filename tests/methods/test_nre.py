@@ -119,6 +119,13 @@ def test_the_balanced_term_is_added_for_each_member():
     np.testing.assert_allclose(balanced - plain, 100 * term.mean(), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(("few", "size"), [(True, 2), (False, 1)])
+def test_few_simulations_take_two_members(few, size):
+    spec = Spec(VECTORS, few, None)
+    model = gb.NRE(classifier=CLASSIFIER).init(jax.random.key(0), spec)
+    assert len(model.ratios.last) == size
+
+
 def test_more_contrasts_than_rows_are_as_many_as_there_are():
     options = {"classifier": CLASSIFIER, "members": 1}
     _, many = _loss(gb.NRE(contrasts=50, **options), VECTORS)

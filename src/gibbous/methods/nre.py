@@ -142,7 +142,6 @@ class NRE(AbstractMethod):
         # Points of one set share their z, which is no contrast: take neighbours a whole set away.
         shift = len(z) // rows
         turns = range(min(k, rows - 1) + 1)
-
         e = batch.embedded(model.embedding)
 
         def turned(v: Array) -> Array:
