@@ -1,7 +1,5 @@
 """DeepSet, its pooling, SetTransformer: order and padding do not matter, and nothing blows up."""
 
-from math import comb
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,6 @@ import pytest
 
 import gibbous as gb
 from gibbous.errors import ConfigError, ShapeError
-from gibbous.nets import pooling
 from gibbous.nets.exact import Exact, default_degree
 
 X = jax.random.normal(jax.random.key(0), (64, 30, 2)) * jnp.array([1.0, 5.0]) + 3.0
@@ -133,84 +130,3 @@ def test_wrong_datasets_and_poolings_are_refused(unchecked):
         gb.DeepSet().build(jax.random.key(0), X[..., 0])
     with pytest.raises(ConfigError, match=r"median.*mean"):
         build(pool="mean+median")
-
-
-def ellipse(key, n, noise, axis):
-    """Points around an ellipse with half axes 1 and `axis`."""
-    key_phi, key_noise = jax.random.split(key)
-    phi = 2 * jnp.pi * jax.random.uniform(key_phi, (n,))
-    circle = jnp.stack([jnp.cos(phi), jnp.sin(phi)], axis=1)
-    circle += noise * jax.random.normal(key_noise, (n, 2))
-    return circle * jnp.array([1.0, axis])
-
-
-def residual(x):
-    """log of the last residual scale of the reweighted fit of degree 2: six columns each."""
-    return pooling.regression(x, 2, jnp.ones(len(x)))[11]
-
-
-def test_regression_measures_the_noise_around_a_curve():
-    keys = jax.random.split(jax.random.key(3), 50)
-
-    def mean_log(noise):
-        rows = jax.vmap(lambda k: residual(ellipse(k, 200, noise, 0.7)))(keys)
-        return float(jnp.mean(rows)), float(jnp.std(rows))
-
-    (low, spread), (high, _) = mean_log(1e-3), mean_log(1e-2)
-    # The reweighted residual is the distance to the curve, so log scales by log 10 with the noise.
-    # One set tells log sd to 1/sqrt(400) = 0.05 (194 degrees of freedom); 50 sets to 0.007.
-    assert abs((high - low) - np.log(10)) < 0.05
-    assert spread < 0.1
-    # Without structure there is nothing to find.
-    cloud = float(residual(jax.random.normal(jax.random.key(4), (200, 2))))
-    assert cloud > high + 2
-
-
-def test_regression_finds_the_coefficients_of_a_parabola():
-    u = jnp.linspace(-1, 1, 50)
-    x = jnp.stack([u, 0.3 + 2 * u**2], axis=1)  # columns 1, u, y, u^2, u y, y^2
-    r, _ = pooling._fit(jnp.stack([jnp.ones(50), u, u**2, x[:, 1]], axis=1), jnp.ones(50), 1e-6)
-    _, coefficients = pooling._fit(
-        jnp.stack([jnp.ones(50), u, u**2, x[:, 1]], axis=1), jnp.ones(50), 1e-6
-    )
-    np.testing.assert_allclose(coefficients, [0.3, 0.0, 2.0], atol=1e-4)
-    assert abs(float(r[-1, -1])) < 1e-5  # nothing is left over
-
-
-@pytest.mark.parametrize(("d", "degree"), [(1, 4), (2, 4), (3, 2)])
-def test_derivatives_of_polynomials_are_those_of_jax(d, degree):
-    u = jnp.linspace(-1.5, 2.0, d)
-    p = jnp.arange(1.0, 1.0 + comb(d + degree, d))
-    columns = pooling.monomials(u, degree)
-    got = (pooling.derivatives(d, degree) @ p) @ columns
-    exact = jax.grad(lambda u: p @ pooling.monomials(u, degree))(u)
-    np.testing.assert_allclose(got, exact, rtol=1e-5)
-
-
-def test_monomials_are_all_products_up_to_the_degree():
-    m = pooling.monomials(jnp.array([2.0, 3.0]), 2)
-    np.testing.assert_array_equal(m, [1, 2, 3, 4, 6, 9])
-
-
-def test_polynomials_are_orthonormal_and_the_last_is_the_distance_from_a_curve():
-    x = ellipse(jax.random.key(5), 20_000, 1e-3, 0.7)
-    coefficients = pooling.orthonormal(x, 2, jnp.ones(len(x)))
-    p = pooling.polynomials(x, coefficients, 2)
-    # Over the same points, so that only rounding and the ridge (1e-6) are left:
-    # x^2 + (y / .7)^2 - 1 is about 2e-3, computed from terms of size one with an error of 1e-7.
-    np.testing.assert_allclose(p.T @ p / len(x), np.eye(6), atol=1e-3)
-    # A shift along the normal by one noise is a change of about one; the gradient of the polynomial
-    # varies along the ellipse by 1 / .7, hence the wide interval.
-    normal = x * jnp.array([1.0, 1 / 0.49])
-    further = x + 1e-3 * normal / jnp.linalg.norm(normal, axis=1, keepdims=True)
-    change = jnp.abs(pooling.polynomials(further, coefficients, 2) - p)
-    assert float(jnp.min(change[:, -1])) > 0.7
-    assert float(jnp.max(change[:, -1])) < 1.5
-    assert float(jnp.max(change[:, :-1])) < 0.02  # the others see a thousandth of an axis
-
-
-def test_polynomials_stay_in_bounds_where_columns_are_degenerate_or_huge():
-    flags = jnp.stack([jnp.arange(100.0) % 2, jnp.ones(100)], axis=1)  # of which squares are equal
-    p = pooling.polynomials(1e20 * flags, pooling.orthonormal(flags, 3, jnp.ones(100)), 3)
-    assert np.isfinite(p).all()
-    assert float(jnp.max(jnp.abs(p))) <= 10.0

@@ -1,9 +1,10 @@
 """Deep Sets: an embedding of a set of points that does not depend on their order.
 
-    e = [ Phi( pool_i phi(u_i, p(y_i)), s ), s ],      mask_i = 1
+    e = [ Phi( pool_i phi(u_i, p(y_i), q(y_i)), s ), s ],      mask_i = 1
 
 (Zaheer et al. 2017, arXiv 1703.06114), phi and Phi perceptrons, of the points standardised by their
-own set, polynomials of the points, and exact statistics of the set: `exact.py` has u, p and s.
+own set, polynomials of the points, their distance from a curve, and exact statistics of the set:
+`exact.py` has u, p, q and s.
 
 n is data: log n is among the statistics.
 
@@ -30,9 +31,9 @@ class DeepSet(AbstractSetEmbedding):
     Args:
         pool: how learnt features are pooled: names of `gibbous.nets.pooling.POOLS` joined by "+",
             such as "mean", "mean+std", "mean+std+max+min" or "attention".
-        degree: of the polynomials of a point, and of those that `pooling.regression` fits to the
-            set; 0 leaves them out. None takes the largest degree up to 4 that has at most 35
-            monomials in d variables.
+        degree: of the polynomials of a point, and of those that are fitted to the set
+            (`nets/polynomials.py`); 0 leaves them out. None takes the largest degree up to 4 that
+            has at most 35 monomials in d variables.
         size: length of the learnt part of the embedding.
         width, depth: of phi and Phi. activation: name of a function of `jax.nn`.
     """

@@ -1,21 +1,23 @@
 """What is said of a set exactly, and not learnt.
 
-    u_i = (y_i - mean) / sd,    p(y_i),    s
+    u_i = (y_i - mean) / sd,    p(y_i),    q(y_i),    s
 
 u are the points standardised by their own set, p polynomials of the points that are orthonormal
-over the points of all sets, and s statistics of the set: location, scale, extremes, log n, the
-means of p, and those of `pooling.regression`, which measure how nearly the points obey a polynomial
-equation and which. What a mean over learnt features loses is precision; a parameter known to one
-part in a thousand is close to a linear function of s, and no network has to be that precise.
+over the points of all sets, q their distance from the curve or surface of a polynomial equation
+that these lie near, and s statistics of the set: location, scale, extremes, log n, the means of p,
+of q and of their products, and those of `polynomials.regression`, which measure how nearly the
+points obey an equation of their own and which. What a mean over learnt features loses is precision;
+a parameter known to one part in a thousand is close to a linear function of s, and no network has
+to be that precise.
 
-In a small region of the prior all sets may lie near one curve or surface, which a set's own fit has
-to find anew. There one of the polynomials nearly vanishes, and its mean square being one, it is a
-point's distance from the curve, in a scale that a perceptron can see.
+In a small region of the prior all sets may lie near one curve, which a set's own fit has to find
+anew. There q is a point's noise, and its means with p say how the curve of a set differs.
 
 Shapes: y [n, d], mask [n].
 """
 
 from math import comb
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,10 +27,35 @@ from jaxtyping import Array, Float
 
 from gibbous.errors import ShapeError
 from gibbous.nets import pooling
+from gibbous.nets.polynomials import (
+    curve,
+    distances,
+    orthonormal,
+    polynomials,
+    powers,
+    regression,
+    spread,
+    triangle,
+)
 
 _MAX_COLUMNS = 35
 _POINTS = 2**16  # that the polynomials are made orthonormal on
 _ROUNDING = 1e-6  # of float32: a statistic that varies less is a constant
+
+
+class Equations(NamedTuple):
+    """Coefficients of what is common to all sets: of the polynomials p, [k, k], and of the curve
+    that q are distances from, [k, d + 1]."""
+
+    polynomials: Array
+    curve: Array
+
+    @classmethod
+    def of(cls, points: Float[Array, "m d"], mask: Float[Array, " m"], degree: int) -> "Equations":
+        """Of these points."""
+        r, d = triangle(powers(points, degree), mask), points.shape[1]
+        near = curve(r, d, degree)[0] if degree else jnp.zeros((1, d + 1))
+        return cls(orthonormal(r), near)
 
 
 class Exact(eqx.Module):
@@ -36,7 +63,7 @@ class Exact(eqx.Module):
 
     centre: paramax.NonTrainable  # standardisation of the statistics
     spread: paramax.NonTrainable
-    coefficients: paramax.NonTrainable  # of the polynomials
+    equations: paramax.NonTrainable
     degree: int = eqx.field(static=True)
 
     @classmethod
@@ -57,43 +84,42 @@ class Exact(eqx.Module):
         degree = default_degree(d) if degree is None else degree
         x, mask = jax.vmap(whole, (0, None if mask is None else 0))(x, mask)
         points, counts = x.reshape(-1, d)[:_POINTS], mask.reshape(-1)[:_POINTS]
-        coefficients = pooling.orthonormal(points, degree, counts)
-        s = jax.vmap(lambda row, m: describe(row, m, coefficients, degree)[1])(x, mask)
+        equations = Equations.of(points, counts, degree)
+        s = jax.vmap(lambda row, m: describe(row, m, equations, degree)[1])(x, mask)
         centre, spread = s.mean(axis=0), s.std(axis=0)
         # In a small region what tells sets apart is a ten-thousandth of what all have in common.
         constant = spread < _ROUNDING * (1 + jnp.abs(centre))
         return cls(
             paramax.NonTrainable(centre),
             paramax.NonTrainable(jnp.where(constant, 1.0, spread)),
-            paramax.NonTrainable(coefficients),
+            paramax.NonTrainable(equations),
             degree,
         )
 
     def __call__(
         self, x: Float[Array, "n d"], mask: Float[Array, " n"] | None
     ) -> tuple[Float[Array, "n k"], Float[Array, " s"], Float[Array, " n"]]:
-        """u and p of each point, s, and which points count."""
+        """u, p and q of each point, s, and which points count."""
         x, mask = whole(x, mask)
-        features, s = describe(x, mask, paramax.unwrap(self.coefficients), self.degree)
+        features, s = describe(x, mask, paramax.unwrap(self.equations), self.degree)
         return features, (s - paramax.unwrap(self.centre)) / paramax.unwrap(self.spread), mask
 
     def sizes(self, d: int) -> tuple[int, int]:
         """Lengths of a point's features, and of the statistics."""
-        return d + comb(d + self.degree, d), self.centre.tree.shape[0]
+        return d + comb(d + self.degree, d) + 1, self.centre.tree.shape[0]
 
 
 def describe(
-    x: Float[Array, "n d"],
-    mask: Float[Array, " n"],
-    coefficients: Float[Array, "p p"],
-    degree: int,
+    x: Float[Array, "n d"], mask: Float[Array, " n"], equations: Equations, degree: int
 ) -> tuple[Float[Array, "n k"], Float[Array, " s"]]:
-    """u and p of each point, and exact statistics of the set, mostly logarithms: location, scale,
-    extremes, log n, the means of p, and those of `pooling.regression` unless the degree is 0."""
+    """u, p and q of each point, and exact statistics of the set, mostly logarithms: location,
+    scale, extremes, log n, the means of p and of q p, the spread of q, and `regression` unless the
+    degree is 0."""
     centre = pooling.mean(x, mask)
     sd = jnp.sqrt(pooling.mean((x - centre) ** 2, mask) + 1e-12)
     u = jnp.where(mask[:, None] > 0, (x - centre) / sd, 0.0)
-    p = pooling.polynomials(x, coefficients, degree)
+    columns = powers(x, degree)
+    p, q = polynomials(columns, equations.polynomials), distances(columns, equations.curve)
     high, low = pooling.extremes(u, mask)
     top, bottom = centre + sd * high, centre + sd * low
     s = [
@@ -105,8 +131,12 @@ def describe(
         jnp.arcsinh(pooling.mean(p[:, 1:], mask)),  # the first is 1
     ]
     if degree:
-        s.append(pooling.regression(u, degree, mask))
-    return jnp.concatenate([u, p], axis=1), jnp.concatenate(s)
+        s += [
+            jnp.arcsinh(pooling.mean(q[:, None] * p, mask)),
+            spread(q, mask),
+            regression(u, degree, mask),
+        ]
+    return jnp.concatenate([u, p, q[:, None]], axis=1), jnp.concatenate(s)
 
 
 def whole(
