@@ -30,16 +30,16 @@ from gibbous.nets import pooling
 from gibbous.nets.polynomials import (
     curve,
     distances,
+    extent,
     orthonormal,
     polynomials,
     powers,
     regression,
-    spread,
     triangle,
 )
 
 _MAX_COLUMNS = 35
-_POINTS = 2**16  # that the polynomials are made orthonormal on
+_POINTS = 2**16  # that the polynomials and the curve are made of
 _ROUNDING = 1e-6  # of float32: a statistic that varies less is a constant
 
 
@@ -133,7 +133,7 @@ def describe(
     if degree:
         s += [
             jnp.arcsinh(pooling.mean(q[:, None] * p, mask)),
-            spread(q, mask),
+            extent(q, mask),
             regression(u, degree, mask),
         ]
     return jnp.concatenate([u, p, q[:, None]], axis=1), jnp.concatenate(s)

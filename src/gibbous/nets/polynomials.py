@@ -121,7 +121,7 @@ def distances(
     return jnp.clip(value * jax.lax.rsqrt(square + _FLAT), -_FAR, _FAR)
 
 
-def spread(q: Float[Array, " n"], mask: Float[Array, " n"]) -> Float[Array, "2"]:
+def extent(q: Float[Array, " n"], mask: Float[Array, " n"]) -> Float[Array, "2"]:
     """Logarithms of the mean size and of the root mean square of distances."""
     size = mean(jnp.stack([jnp.abs(q), q**2], axis=1), mask)
     return jnp.log(size + 1e-6) * jnp.array([1.0, 0.5])
@@ -153,7 +153,7 @@ def regression(u: Float[Array, "n d"], degree: int, mask: Float[Array, " n"]) ->
             jnp.arcsinh(coefficients),
             log_abs(coefficients),
             log_width[None],
-            spread(distances(columns, near), mask),
+            extent(distances(columns, near), mask),
         ]
     )
 
