@@ -4,9 +4,10 @@
     log q(a | b) = log N(u; 0, I) + sum_l log |det df_l| - sum_i s_i(b).
 
 Each layer transforms every coordinate by a monotone function T whose parameters come from a network
-of b and of the coordinates of lower rank (a masked network, Germain et al. 2015, arXiv 1502.03509):
+of c(b) and of the coordinates of lower rank (a masked network, Germain et al. 2015, arXiv
+1502.03509):
 
-    f(v)_i = T(v_i; h_i(v_{rank < rank_i}, b)).
+    f(v)_i = T(v_i; h_i(v_{rank < rank_i}, c)),      c = (mu, s, features)(b).
 
 Ranks 0, 1, ..., dim - 1 make it autoregressive (Papamakarios et al. 2017, arXiv 1705.07057), ranks
 0 and 1 a coupling (Dinh et al. 2017, arXiv 1605.08803). The density takes one pass, a draw as many
@@ -14,9 +15,10 @@ as there are ranks. T is affine, or affine and then a rational-quadratic spline 
 Between layers the order is reversed, the halves of a coupling are swapped.
 
 mu and s, where the density lies and how wide it is, are those of `locate.py`, which may put a full
-covariance in the place of s; the layers see numbers of order one.
+covariance in the place of s; the layers see numbers of order one. Of b they see nothing but mu, s
+and a few features: weights on all of b, in every layer, are where a flow overfits (docs/recipe.md).
 
-Shapes: a, u, v [dim], b [cond_dim].
+Shapes: a, u, v [dim], b [cond_dim], c [2 dim + 8].
 """
 
 from collections.abc import Callable
@@ -37,6 +39,7 @@ from gibbous.nets.perceptron import uniform
 # Under a narrow posterior a distant `a` is a v of 10^6. These bounds, which nothing near the bulk
 # reaches, keep exp(network(v)) and so log q finite there.
 _MAX_INPUT, _MAX_LAYER_LOG_SCALE = 20.0, 4.0
+_FEATURES = 8  # of b, beside mu and s
 
 
 class AutoregressiveSpline(AbstractEstimator):
@@ -112,13 +115,13 @@ def _halves(dim: int) -> tuple[int, ...]:
 
 
 def _flow(recipe, key: Key, a: Array, b: Array, ranks: tuple[int, ...]) -> "Flow":
-    dim, cond_dim = a.shape[1], b.shape[1]
+    dim = a.shape[1]
     keys = jax.random.split(key)
-    layers = eqx.filter_vmap(lambda k: Layer(k, recipe, cond_dim, ranks))(
+    layers = eqx.filter_vmap(lambda k: Layer(k, recipe, 2 * dim + _FEATURES, ranks))(
         jax.random.split(keys[0], recipe.layers)
     )
     function, hidden = activation(recipe.activation), getattr(recipe, "covariance", ())
-    locate = Locate(keys[1], a, b, recipe.width, function)
+    locate = Locate(keys[1], a, b, recipe.width, function, _FEATURES)
     if hidden:
         locate = Covariance(jax.random.fold_in(keys[1], 1), locate, hidden, function)
     return Flow(locate, layers, dim)
@@ -151,10 +154,11 @@ class Flow(AbstractDensity):
 
     def _log_prob(self, a: Array, b: Array, unroll: bool) -> Array:
         weights, static = eqx.partition(self.layers, eqx.is_array)
+        c = self.locate.summary(b)
 
         def step(carry: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
             v, log_det = carry
-            v, more = eqx.combine(layer, static).forward(self.reorder(v), b)
+            v, more = eqx.combine(layer, static).forward(self.reorder(v), c)
             return (v, log_det + more), None
 
         start = self.locate.forward(a, b)
@@ -172,28 +176,29 @@ class Flow(AbstractDensity):
         """n draws given b."""
         weights, static = eqx.partition(self.layers, eqx.is_array)
 
-        def one(u: Array, b: Array) -> Array:
+        def one(u: Array, c: Array) -> Array:
             def step(v: Array, layer: Layer) -> tuple[Array, None]:
-                return self.reorder(eqx.combine(layer, static).inverse(v, b), back=True), None
+                return self.reorder(eqx.combine(layer, static).inverse(v, c), back=True), None
 
             v, _ = jax.lax.scan(step, u, weights, reverse=True)
             return v
 
-        v = jax.vmap(one)(jax.random.normal(key, (n, self.dim)), jnp.tile(b, (n, 1)))
+        c = jnp.tile(self.locate.summary(b), (n, 1))
+        v = jax.vmap(one)(jax.random.normal(key, (n, self.dim)), c)
         return self.locate.inverse(v, b)
 
 
 class Layer(eqx.Module):
-    """v -> T(v; h(v, b)), coordinate by coordinate, the network h masked by ranks.
+    """v -> T(v; h(v, c)), coordinate by coordinate, the network h masked by ranks.
 
     Only sums of products matrix @ (what each row has of its own) keep the rows of a `vmap` in the
     last axis, where `spline.py` wants them and where all of this is fastest: anything else is
-    transposed on its way. Hence biases are weights of a 1 that is appended to b, an order is a
-    matrix, and `sample` gives a b to each draw.
+    transposed on its way. Hence biases are weights of a 1 that is appended to c, an order is a
+    matrix, and `sample` gives a c to each draw.
     """
 
     from_v: list[Array]  # [out, in]; the first takes v, the others the hidden layer before
-    from_b: list[Array]  # [out, cond + 1], b at every hidden layer; the last takes only its 1
+    from_c: list[Array]  # [out, cond + 1], c at every hidden layer; the last takes only its 1
     ranks: tuple[int, ...] = eqx.field(static=True)
     knots: int = eqx.field(static=True)
     interval: float = eqx.field(static=True)
@@ -209,11 +214,11 @@ class Layer(eqx.Module):
         *scaled, last = [w / np.sqrt(w.shape[1]) for w in drawn]
         last = 0.1 * last  # begin near the identity
         self.from_v = [*scaled[:depth], last[:, :-1]]
-        self.from_b = [*scaled[depth:], last[:, -1:]]  # the last, of b only the 1
+        self.from_c = [*scaled[depth:], last[:, -1:]]  # the last, of c only the 1
 
-    def forward(self, v: Float[Array, " dim"], b: Float[Array, " cond"]) -> tuple[Array, Array]:
+    def forward(self, v: Float[Array, " dim"], c: Float[Array, " cond"]) -> tuple[Array, Array]:
         """T of all coordinates, and the log-determinant."""
-        weights, offsets = self._masked(), self._offsets(b)
+        weights, offsets = self._masked(), self._offsets(c)
         log_scale, shift, raw = self._parameters(weights, offsets, v)
         v, log_det = v * jnp.exp(log_scale) + shift, log_scale
         if self.knots:
@@ -221,7 +226,7 @@ class Layer(eqx.Module):
             log_det = log_det + more
         return v, jnp.sum(log_det)
 
-    def inverse(self, u: Float[Array, " dim"], b: Float[Array, " cond"]) -> Float[Array, " dim"]:
+    def inverse(self, u: Float[Array, " dim"], c: Float[Array, " cond"]) -> Float[Array, " dim"]:
         """Undo `forward`, one rank after the other."""
         dim, ranks = u.size, max(self.ranks) + 1
         *weights, last = self._masked()
@@ -234,7 +239,7 @@ class Layer(eqx.Module):
 
         def one_rank(rank: Array, v: Array) -> Array:
             # Here, for a loop would put the rows of what comes from outside in the first axis.
-            *offsets, offset = self._offsets(b)
+            *offsets, offset = self._offsets(c)
             log_scale, shift, raw = self._parameters(
                 [*weights, of_rank(rank, last)], [*offsets, of_rank(rank, offset)], v
             )
@@ -255,10 +260,10 @@ class Layer(eqx.Module):
         masks += [hidden <= out[:, None]]
         return [jnp.where(mask, w, 0.0) for mask, w in zip(masks, self.from_v, strict=True)]
 
-    def _offsets(self, b: Array) -> list[Array]:
-        """What b adds to each layer of the network."""
-        b = jnp.append(b, 1.0)
-        return [*(w @ b for w in self.from_b[:-1]), self.from_b[-1] @ b[-1:]]
+    def _offsets(self, c: Array) -> list[Array]:
+        """What c adds to each layer of the network."""
+        c = jnp.append(c, 1.0)
+        return [*(w @ c for w in self.from_c[:-1]), self.from_c[-1] @ c[-1:]]
 
     def _parameters(
         self, weights: list[Array], offsets: list[Array], v: Array

@@ -7,11 +7,15 @@
 a mixture of K linear maps (Jacobs et al. 1991) and a correction. A parameter that is nearly linear
 in the embedding then needs no precision from a perceptron, and a posterior a thousand times
 narrower than the prior is a matter of s. The linear maps begin at a robust ridge regression of a on
-b (Cauchy weights, by iterated least squares), the correction at zero. (m, log of M's diagonal, what
-is below it)(b) are one perceptron, zero at first. M is for covariances that depend on b: without it
-a flow has to learn products of a and b, which its masked layers find hard.
+b (Cauchy weights, by iterated least squares), the correction at zero.
 
-Shapes: a, mu, s, v, m [dim], b [cond], M [dim, dim].
+Estimators that read no more of b than (mu, s) may ask the second perceptron for features besides.
+
+(m, log of M's diagonal, what is below it)(b) are one perceptron, zero at first. M is for
+covariances that depend on b: without it a flow has to learn products of a and b, which its masked
+layers find hard.
+
+Shapes: a, mu, s, v, m [dim], b [cond], M [dim, dim], summary of b [2 dim + features].
 """
 
 from collections.abc import Callable
@@ -31,7 +35,7 @@ _ITERATIONS = 10
 
 
 class Locate(eqx.Module):
-    """b -> (mu, s)."""
+    """b -> (mu, s), and as many `features` of b besides."""
 
     linear: Float[Array, "K 2*dim cond"]
     bias: Float[Array, "K 2*dim"]
@@ -45,11 +49,12 @@ class Locate(eqx.Module):
         b: Float[Array, "rows cond"],
         width: int,
         function: Callable[[Array], Array],
+        features: int = 0,
     ):
         dim, cond_dim = a.shape[1], b.shape[1]
         key_gate, key_correction = jax.random.split(key)
         self.gate = Perceptron(key_gate, [cond_dim, width, _EXPERTS], function)
-        sizes = [cond_dim, width, width, 2 * dim]
+        sizes = [cond_dim, width, width, 2 * dim + features]
         self.correction = Perceptron(key_correction, sizes, function, last=0.0)
         slope, intercept, log_error = robust_regression(a, b)
         linear = jnp.concatenate([slope, jnp.zeros((dim, cond_dim))])
@@ -58,9 +63,18 @@ class Locate(eqx.Module):
 
     def __call__(self, b: Float[Array, " cond"]) -> tuple[Array, Array]:
         """Location and log scale, [dim] each."""
-        weight = jax.nn.softmax(self.gate(b))
-        mu, s = jnp.split(weight @ (self.linear @ b + self.bias) + self.correction(b), 2)
-        return mu, _bounded(s)
+        mu, s, _ = self._parts(b)
+        return mu, s
+
+    def summary(self, b: Float[Array, " cond"]) -> Float[Array, " c"]:
+        """Location, log scale and features in one vector."""
+        return jnp.concatenate(self._parts(b))
+
+    def _parts(self, b: Array) -> tuple[Array, Array, Array]:
+        weight, more = jax.nn.softmax(self.gate(b)), self.correction(b)
+        mean = weight @ (self.linear @ b + self.bias)
+        mu, s = jnp.split(mean + more[: mean.size], 2)
+        return mu, _bounded(s), more[mean.size :]
 
     def forward(
         self, a: Float[Array, " dim"], b: Float[Array, " cond"]
@@ -95,6 +109,10 @@ class Covariance(eqx.Module):
         self.locate = locate
         sizes = [cond_dim, *hidden, 2 * dim + dim * (dim - 1) // 2]
         self.net = Perceptron(key, sizes, function, last=0.0)
+
+    def summary(self, b: Float[Array, " cond"]) -> Float[Array, " c"]:
+        """That of `locate`."""
+        return self.locate.summary(b)
 
     def _parameters(self, b: Array, dim: int) -> tuple[Array, Array, Array]:
         """m, the log of M's diagonal, and M."""
