@@ -48,8 +48,8 @@ def _build(name, dim, seed=0):
     size = {
         "MDN": 0.4,
         "FlowMatching": 0.5 if dim == 1 else 0.25,
-        "RealNVP": 0.35 if dim == 2 else 0.25,
-    }.get(name, 0.25)
+        "RealNVP": 0.23 if dim == 2 else 0.15,
+    }.get(name, 0.15)
 
     def fill(leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):

@@ -53,7 +53,7 @@ class AutoregressiveSpline(AbstractEstimator):
             for densities that are nearly normal; () leaves it out.
     """
 
-    layers: int = 5
+    layers: int = 3
     width: int = 64
     depth: int = 2
     knots: int = 8

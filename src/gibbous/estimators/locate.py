@@ -1,15 +1,15 @@
 """Where a conditional density lies and how wide it is: the affine map behind every flow.
 
     v = (a - mu(b)) exp(-s(b)),                                                         Locate
-    (mu, s)(b) = sum_k w_k(b) (A_k b + c_k) + perceptron(b),      w = softmax(perceptron(b)),
+    (mu, s)(b) = A b + c + perceptron(b),
     v = M(b) ((a - mu(b)) exp(-s(b)) - m(b)),      M lower triangular                   Covariance
 
-a mixture of K linear maps (Jacobs et al. 1991) and a correction. A parameter that is nearly linear
-in the embedding then needs no precision from a perceptron, and a posterior a thousand times
-narrower than the prior is a matter of s. The linear maps begin at a robust ridge regression of a on
-b (Cauchy weights, by iterated least squares), the correction at zero.
+a linear map and a correction. A parameter that is nearly linear in the embedding then needs no
+precision from a perceptron, and a posterior a thousand times narrower than the prior is a matter of
+s. The linear map begins at a robust ridge regression of a on b (Cauchy weights, by iterated least
+squares), the correction at zero.
 
-Estimators that read no more of b than (mu, s) may ask the second perceptron for features besides.
+Estimators that read no more of b than (mu, s) may ask the perceptron for features besides.
 
 (m, log of M's diagonal, what is below it)(b) are one perceptron, zero at first. M is for
 covariances that depend on b: without it a flow has to learn products of a and b, which its masked
@@ -29,7 +29,7 @@ from gibbous._types import Key
 from gibbous.nets.perceptron import Perceptron
 
 _MAX_LOG_SCALE = 15.0  # exp(15) = 3e6: from the width of the prior to the resolution of float32
-_EXPERTS = 8
+_DEPTH = 6  # hidden layers of the correction
 _RIDGE = 1e-3
 _ITERATIONS = 10
 
@@ -37,9 +37,8 @@ _ITERATIONS = 10
 class Locate(eqx.Module):
     """b -> (mu, s), and as many `features` of b besides."""
 
-    linear: Float[Array, "K 2*dim cond"]
-    bias: Float[Array, "K 2*dim"]
-    gate: Perceptron
+    linear: Float[Array, "2*dim cond"]
+    bias: Float[Array, " 2*dim"]
     correction: Perceptron
 
     def __init__(
@@ -52,14 +51,11 @@ class Locate(eqx.Module):
         features: int = 0,
     ):
         dim, cond_dim = a.shape[1], b.shape[1]
-        key_gate, key_correction = jax.random.split(key)
-        self.gate = Perceptron(key_gate, [cond_dim, width, _EXPERTS], function)
-        sizes = [cond_dim, width, width, 2 * dim + features]
-        self.correction = Perceptron(key_correction, sizes, function, last=0.0)
+        sizes = [cond_dim, *[width] * _DEPTH, 2 * dim + features]
+        self.correction = Perceptron(key, sizes, function, last=0.0, residual=True)
         slope, intercept, log_error = robust_regression(a, b)
-        linear = jnp.concatenate([slope, jnp.zeros((dim, cond_dim))])
-        self.linear = jnp.tile(linear, (_EXPERTS, 1, 1))
-        self.bias = jnp.tile(jnp.concatenate([intercept, log_error]), (_EXPERTS, 1))
+        self.linear = jnp.concatenate([slope, jnp.zeros((dim, cond_dim))])
+        self.bias = jnp.concatenate([intercept, log_error])
 
     def __call__(self, b: Float[Array, " cond"]) -> tuple[Array, Array]:
         """Location and log scale, [dim] each."""
@@ -71,10 +67,9 @@ class Locate(eqx.Module):
         return jnp.concatenate(self._parts(b))
 
     def _parts(self, b: Array) -> tuple[Array, Array, Array]:
-        weight, more = jax.nn.softmax(self.gate(b)), self.correction(b)
-        mean = weight @ (self.linear @ b + self.bias)
-        mu, s = jnp.split(mean + more[: mean.size], 2)
-        return mu, _bounded(s), more[mean.size :]
+        line, more = self.linear @ b + self.bias, self.correction(b)
+        mu, s = jnp.split(line + more[: line.size], 2)
+        return mu, _bounded(s), more[line.size :]
 
     def forward(
         self, a: Float[Array, " dim"], b: Float[Array, " cond"]
@@ -104,11 +99,11 @@ class Covariance(eqx.Module):
         hidden: tuple[int, ...],
         function: Callable[[Array], Array],
     ):
-        _, twice, cond_dim = locate.linear.shape
+        twice, cond_dim = locate.linear.shape
         dim = twice // 2
         self.locate = locate
         sizes = [cond_dim, *hidden, 2 * dim + dim * (dim - 1) // 2]
-        self.net = Perceptron(key, sizes, function, last=0.0)
+        self.net = Perceptron(key, sizes, function, last=0.0, residual=True)
 
     def summary(self, b: Float[Array, " cond"]) -> Float[Array, " c"]:
         """That of `locate`."""

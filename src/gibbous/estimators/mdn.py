@@ -44,7 +44,8 @@ class MDN(AbstractEstimator):
         size = self.components * (1 + 2 * dim + dim * (dim - 1) // 2)
         function = activation(self.activation)
         sizes = [cond_dim, *[self.width] * self.depth, size]
-        mlp = Perceptron(key_mlp, sizes, function, last=0.0)  # begin at the regression
+        # Zero at first: begin at the regression.
+        mlp = Perceptron(key_mlp, sizes, function, last=0.0, residual=True)
         locate = Locate(key_locate, a, b, self.width, function)
         # Components that begin in one place would stay there; those far from the regression, where
         # it is right, stay as well, as training stops before it has moved them.

@@ -1,6 +1,9 @@
 """The multilayer perceptron inside of estimators, fast on many rows.
 
-    h_0 = x,      h_{l+1} = s(W_l h_l + c_l),      y = W_L h_L + c_L.
+    h_1 = W_0 x + c_0,      h_{l+1} = W_l s(h_l) + c_l (+ h_l),      y = W_L s(h_L) + c_L,
+
+with h_l where it is a residual one (He et al. 2016, arXiv 1603.05027), between hidden layers of one
+size.
 
 Only sums of products matrix @ (what each row has of its own) keep the rows of a `vmap` in the last
 axis; anything else is transposed on its way, which costs more than the arithmetic (docs/recipe.md).
@@ -37,14 +40,21 @@ class Perceptron(eqx.Module):
         sizes: of x, of each hidden layer, and of y.
         function: s.
         last: 0 begins at y = 0.
+        residual: add to a hidden layer the one before.
     """
 
     weights: list[Float[Array, "_ _"]]
     biases: list[Float[Array, "_ 1"]]
     function: Callable[[Array], Array] = eqx.field(static=True)
+    residual: bool = eqx.field(static=True)
 
     def __init__(
-        self, key: Key, sizes: list[int], function: Callable[[Array], Array], last: float = 1.0
+        self,
+        key: Key,
+        sizes: list[int],
+        function: Callable[[Array], Array],
+        last: float = 1.0,
+        residual: bool = False,
     ):
         # Bias and weights of a layer side by side, [out, 1 + in], of the same scale.
         layers = uniform(key, [(out, 1 + into) for into, out in pairwise(sizes)])
@@ -53,12 +63,14 @@ class Perceptron(eqx.Module):
         layers = [scale * layer for scale, layer in zip(scales, layers, strict=True)]
         self.weights = [layer[:, 1:] for layer in layers]
         self.biases = [layer[:, :1] for layer in layers]
-        self.function = function
+        self.function, self.residual = function, residual
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         """y of one x."""
         one = jnp.append(x, 1.0)[-1:]
-        *hidden, (last, bias) = zip(self.weights, self.biases, strict=True)
-        for w, c in hidden:
-            x = self.function(w @ x + c @ one)
-        return last @ x + bias @ one
+        (w, c), *rest = zip(self.weights, self.biases, strict=True)
+        h = w @ x + c @ one
+        for left, (w, c) in zip(reversed(range(len(rest))), rest, strict=True):
+            new = w @ self.function(h) + c @ one
+            h = h + new if self.residual and left and new.size == h.size else new
+        return h
