@@ -19,6 +19,21 @@ def test_it_is_the_formula_row_by_row():
     assert np.abs(np.concatenate([np.ravel(c) for c in net.biases])).min() > 1e-4  # they count
 
 
+def test_a_residual_one_adds_the_hidden_layer_before_where_sizes_agree():
+    sizes = [16, 16, 16, 8, 8]  # of x, and of y, as well: to y nothing is added, nor x to anything
+    net = Perceptron(jax.random.key(0), sizes, jnp.tanh, residual=True)
+    x = np.random.default_rng(1).normal(size=16)
+    layers = zip(net.weights, net.biases, strict=True)
+    (w0, c0), (w1, c1), (w2, c2), (w3, c3) = (
+        (np.asarray(w, np.float64), np.asarray(c[:, 0], np.float64)) for w, c in layers
+    )
+    h = w0 @ x + c0
+    h = h + w1 @ np.tanh(h) + c1
+    h = w2 @ np.tanh(h) + c2
+    want = w3 @ np.tanh(h) + c3
+    np.testing.assert_allclose(net(jnp.asarray(x, jnp.float32)), want, atol=1e-5)
+
+
 def test_weights_keep_numbers_of_order_one():
     net = Perceptron(jax.random.key(1), [400, 300, 5], jax.nn.silu)
     for w, c in zip(net.weights, net.biases, strict=True):
