@@ -68,9 +68,9 @@ class Perceptron(eqx.Module):
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         """y of one x."""
         one = jnp.append(x, 1.0)[-1:]
-        (w, c), *rest = zip(self.weights, self.biases, strict=True)
-        h = w @ x + c @ one
-        for left, (w, c) in zip(reversed(range(len(rest))), rest, strict=True):
-            new = w @ self.function(h) + c @ one
-            h = h + new if self.residual and left and new.size == h.size else new
+        last = len(self.weights) - 1
+        h = self.weights[0] @ x + self.biases[0] @ one
+        for i in range(1, last + 1):
+            new = self.weights[i] @ self.function(h) + self.biases[i] @ one
+            h = h + new if self.residual and i < last and new.size == h.size else new
         return h
