@@ -26,6 +26,14 @@ def net(request):
     return eqx.filter_jit(request.param.build(jax.random.key(1), X))
 
 
+@pytest.mark.parametrize("recipe", RECIPES[1::4], ids=["set", "transformer"])
+def test_batches_of_sets_do_not_call_lapack(recipe):
+    """Two such calls at a time hang on two cores (JAX 0.10), and a batch has groups of sets."""
+    net = recipe.build(jax.random.key(1), X)
+    assert "lapack" not in jax.jit(jax.vmap(lambda x: net(x, None))).lower(X).as_text()
+    assert "lapack" in jax.jit(lambda x: jnp.linalg.qr(x, mode="r")).lower(X).as_text()
+
+
 def test_the_order_of_points_does_not_matter(net):
     order = jax.random.permutation(jax.random.key(2), 30)
     np.testing.assert_allclose(net(X[0], None), net(X[0][order], None), rtol=2e-3, atol=2e-3)

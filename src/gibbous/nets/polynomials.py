@@ -27,7 +27,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from gibbous.nets.pooling import log_abs, mean
@@ -36,6 +35,8 @@ _FAR = 10.0  # in units of the typical point: beyond that, polynomials are cut
 _RIDGE = 1e-6  # rows that keep R invertible where points are few or equal
 _FLAT = 1e-4  # share of the mean square of a gradient that every point has at least
 _ITERATIONS = 10  # of the power method
+_BLOCK = 512  # rows
+_TINY = 1e-30  # a mean square that stands for zero
 
 
 def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
@@ -75,7 +76,7 @@ def triangle(columns: Float[Array, "n k"], mask: Float[Array, " n"]) -> Float[Ar
 def orthonormal(r: Float[Array, "k k"]) -> Float[Array, "k k"]:
     """Coefficients of polynomials that are orthonormal over the points of R: with unit mean square,
     each a monomial less its regression on those before it."""
-    return solve_triangular(r, jnp.eye(len(r)))
+    return _solve(r, jnp.eye(len(r)))
 
 
 def polynomials(
@@ -96,16 +97,16 @@ def curve(
     # With R p = (0, y), which a constant has no part in, and T p the gradient: max |T p| / |y|.
     gradients = derivatives(d, degree)
     t = _r((r @ gradients)[:, :, 1:].reshape(-1, len(r) - 1))
-    inner = r[1:, 1:]
-    steep = solve_triangular(inner.T, t.T, lower=True).T
+    inverse = orthonormal(r[1:, 1:])
+    steep = t @ inverse
     steep = steep / jnp.max(jnp.abs(steep))
 
     def further(_: Any, y: Array) -> Array:
         y = steep.T @ (steep @ y)
         return y / jnp.linalg.norm(y)
 
-    y = jax.lax.fori_loop(0, _ITERATIONS, further, jnp.ones(len(inner)))
-    p = solve_triangular(inner, y)
+    y = jax.lax.fori_loop(0, _ITERATIONS, further, jnp.ones(len(inverse)))
+    p = inverse @ y
     p = jnp.concatenate([-(r[0, 1:] @ p)[None] / r[0, 0], p])
     log_width = -jnp.log(jnp.linalg.norm(t @ p[1:]) + 1e-12)
     gradient = jnp.exp(log_width) * (gradients @ p).T
@@ -158,11 +159,39 @@ def regression(u: Float[Array, "n d"], degree: int, mask: Float[Array, " n"]) ->
     )
 
 
-def _r(rows: Array) -> Array:
-    return jnp.linalg.qr(jnp.concatenate([rows, _RIDGE * jnp.eye(rows.shape[1])]), mode="r")
-
-
 def _fit(columns: Array, mask: Array) -> tuple[Array, Array]:
     """R of the columns, and the coefficients of the last one on all others."""
     r = triangle(columns, mask)
-    return r, solve_triangular(r[:-1, :-1], r[:-1, -1])
+    return r, _solve(r[:-1, :-1], r[:-1, -1])
+
+
+# Neither by LAPACK: in JAX 0.10 a batch of its calls waits for threads of the pool that it runs on
+# itself, and two batches at a time, on two cores, wait for ever.
+def _r(rows: Array) -> Array:
+    """R of the rows and of a ridge; of many, of the R of blocks of them (Demmel et al. 2012, doi
+    10.1137/080731992), which keeps sums short."""
+    k = rows.shape[1]
+    while len(rows) > _BLOCK:
+        blocks = jnp.pad(rows, ((0, -len(rows) % _BLOCK), (0, 0))).reshape(-1, _BLOCK, k)
+        rows = jax.vmap(_gram_schmidt)(blocks).reshape(-1, k)
+    return _gram_schmidt(jnp.concatenate([rows, _RIDGE * jnp.eye(k)]))
+
+
+def _gram_schmidt(rows: Array) -> Array:
+    """R by modified Gram-Schmidt, as precise as by reflections (Bjorck 1967)."""
+
+    def remove(left: Array, j: Array) -> tuple[Array, Array]:
+        q = left[j] * jax.lax.rsqrt(jnp.sum(left[j] ** 2) + _TINY)
+        r = left @ q
+        return left - jnp.outer(r, q), r
+
+    return jnp.triu(jax.lax.scan(remove, rows.T, jnp.arange(rows.shape[1]))[1])
+
+
+def _solve(r: Array, b: Array) -> Array:
+    """x of R x = b, from its last entry on."""
+
+    def entry(x: Array, j: Array) -> tuple[Array, None]:
+        return x.at[j].set((b[j] - r[j] @ x) / r[j, j]), None
+
+    return jax.lax.scan(entry, jnp.zeros_like(b), jnp.arange(len(b)), reverse=True)[0]

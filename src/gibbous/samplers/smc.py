@@ -169,8 +169,8 @@ def _propose(key: Key, z: Float[Array, "n d"], jumps: Array) -> tuple[Array, Flo
     nearby = z + jnp.exp(log_r) * 2.38 / math.sqrt(d) * step
     proposed = jnp.where(jumps, anywhere, nearby)
 
-    def log_q(z: Array) -> Array:
-        e = jax.scipy.linalg.solve_triangular(root, (z - mean).T, lower=True)
-        return -0.5 * (_NU + d) * jnp.log1p(jnp.sum(e**2, axis=0) / _NU)
-
-    return proposed, jnp.where(jumps, log_q(z) - log_q(proposed), 0.0)
+    # Both at once: two calls of LAPACK side by side may wait for one another for ever (JAX 0.10).
+    both = jnp.concatenate([z, proposed]) - mean
+    e = jax.scipy.linalg.solve_triangular(root, both.T, lower=True)
+    log_q = -0.5 * (_NU + d) * jnp.log1p(jnp.sum(e**2, axis=0) / _NU)
+    return proposed, jnp.where(jumps, log_q[:size] - log_q[size:], 0.0)
