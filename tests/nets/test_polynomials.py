@@ -95,6 +95,13 @@ def test_the_triangle_is_as_precise_as_float32_allows():
     assert not error(np.asarray(jnp.linalg.cholesky(gram)).swapaxes(1, 2)) < 2e-3
 
 
+def test_the_triangle_of_more_columns_than_a_block_has_rows():
+    columns = np.random.default_rng(7).normal(size=(1_300, 600)).astype(np.float32)
+    r = np.asarray(polynomials.triangle(jnp.asarray(columns), jnp.ones(1_300)))
+    exact = np.abs(np.linalg.qr(columns.astype(float) / np.sqrt(1_300), mode="r"))
+    np.testing.assert_allclose(np.abs(r), exact, atol=1e-4)
+
+
 def moons(key, n, noise):
     """Points around two half circles, stretched: an equation of degree 4 with a small coefficient
     of y^4, so that y^4 less its regression on all else is not the distance from them."""

@@ -35,8 +35,8 @@ _FAR = 10.0  # in units of the typical point: beyond that, polynomials are cut
 _RIDGE = 1e-6  # rows that keep R invertible where points are few or equal
 _FLAT = 1e-4  # share of the mean square of a gradient that every point has at least
 _ITERATIONS = 10  # of the power method
-_BLOCK = 512  # rows
-_TINY = 1e-30  # a mean square that stands for zero
+_BLOCK = 512  # rows that are summed in one go
+_TINY = 1e-30  # keeps a column of zeros finite
 
 
 def monomials(u: Float[Array, " d"], degree: int) -> Float[Array, " k"]:
@@ -171,8 +171,9 @@ def _r(rows: Array) -> Array:
     """R of the rows and of a ridge; of many, of the R of blocks of them (Demmel et al. 2012, doi
     10.1137/080731992), which keeps sums short."""
     k = rows.shape[1]
-    while len(rows) > _BLOCK:
-        blocks = jnp.pad(rows, ((0, -len(rows) % _BLOCK), (0, 0))).reshape(-1, _BLOCK, k)
+    size = max(_BLOCK, 2 * k)  # which leaves fewer rows than there were
+    while len(rows) > size:
+        blocks = jnp.pad(rows, ((0, -len(rows) % size), (0, 0))).reshape(-1, size, k)
         rows = jax.vmap(_gram_schmidt)(blocks).reshape(-1, k)
     return _gram_schmidt(jnp.concatenate([rows, _RIDGE * jnp.eye(k)]))
 
