@@ -126,6 +126,14 @@ def test_few_simulations_take_two_members(few, size):
     assert len(model.ratios.last) == size
 
 
+def test_many_simulations_are_passed_over_fewer_times_and_hold_nothing_back():
+    few, many = gb.NRE().pace(4, 3_000), gb.NRE().pace(4, 300_000)
+    assert (few.passes, many.passes) == (35, 24)
+    assert few.weight_decay == pytest.approx(0.016)
+    assert many.weight_decay == pytest.approx(1.6e-4)
+    assert gb.NRE(embedding=gb.DeepSet()).pace(4, 3_000).weight_decay == 1e-4
+
+
 def test_more_contrasts_than_rows_are_as_many_as_there_are():
     options = {"classifier": CLASSIFIER, "members": 1}
     _, many = _loss(gb.NRE(contrasts=50, **options), VECTORS)
