@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -60,7 +61,8 @@ def limits(
     x_obs: np.ndarray, theta: np.ndarray, repeats: int, rng: np.random.Generator
 ) -> list[float]:
     """The best share for each of `DEGREES`, mean over repeats."""
-    p = np.asarray(jax.vmap(infected)({"beta": theta[:, 0], "gamma": theta[:, 1]}), np.float64)
+    beta, gamma = jnp.asarray(theta.T)
+    p = np.asarray(jax.vmap(infected)({"beta": beta, "gamma": gamma}), np.float64)
     simulated = [rng.binomial(TESTED, p) for _ in range(repeats)]
     return [
         float(np.mean([best_share(learnt_less_exact(x_obs, theta, p, x, d)) for x in simulated]))
@@ -70,7 +72,7 @@ def limits(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line an observation, and the mean of the best of each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What simulations of sir can tell at most")
     parser.add_argument("--references", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--budget", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=10)
