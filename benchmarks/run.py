@@ -185,13 +185,21 @@ def machine() -> dict:
 
 
 def commit() -> str | None:
-    """Of this library, with "-dirty" if it was changed since; None where that is not known."""
-    describe = ["git", "describe", "--always", "--dirty"]
+    """Of this library, with "-dirty" if its code was changed since; None where that is not known.
+
+    What a run writes, its results and figures, is no such change.
+    """
+
+    def git(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=WORKERS)
+
     try:
-        done = subprocess.run(describe, capture_output=True, text=True, cwd=WORKERS, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        head, changed = git("describe", "--always"), git("diff", "--quiet", "HEAD", "--", ":/*.py")
+    except OSError:
         return None
-    return done.stdout.strip()
+    if head.returncode:
+        return None
+    return head.stdout.strip() + ("-dirty" if changed.returncode else "")
 
 
 def _now() -> str:
