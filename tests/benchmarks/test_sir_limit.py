@@ -22,11 +22,12 @@ def test_a_logistic_model_is_learnt_from_its_own_counts(of_truth, least, most):
     rng = np.random.default_rng(1)
     theta = np.exp(rng.normal(scale=0.02, size=(4_000, 2)))
     p = expit(np.log(theta) @ rng.normal(size=(2, 10)) - 1.0)
+    p[:, 1] *= 1e-5  # a dozen of 4,000 counts are not zero
     x = rng.binomial(TESTED, of_truth * p)
     x[:, 0] = 0  # a count that is always the same says nothing
     x_obs = rng.binomial(TESTED, p[0])
-    # Nine models, of each two slopes, have an error of variance 18 / 4,000 = .0045 over theta, and
-    # E |w - 1| / 4 of it is .067 (2 / pi)^.5 / 4 = .013. Counts that are 2% too few shift each
-    # logit by .02 / (1 - p), some .03, where learning errs by .001.
+    # Some nine models, of each two slopes, have an error of variance 18 / 4,000 = .0045 over
+    # theta, and E |w - 1| / 4 of it is .067 (2 / pi)^.5 / 4 = .013. Counts that are 2% too few
+    # shift each logit by .02 / (1 - p), some .03, where learning errs by .001.
     share = best_share(learnt_less_exact(x_obs, theta, p, x, 1))
     assert least < share < most
