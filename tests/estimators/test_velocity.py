@@ -68,6 +68,38 @@ def test_the_loss_is_least_at_the_velocity_of_the_data(normal):
     assert abs(difference.mean() - 0.2**2) < 4 * difference.std() / 4_000**0.5
 
 
+def test_pairs_of_noise_leave_the_mean_of_the_gradient_and_not_its_scatter(normal):
+    """The network of zeros is wrong by A u + B eps: its bias has the gradient 2 (A u + B eps)."""
+    mu, s = normal.locate(B)
+    u, n = np.array([0.8, -1.5]), 4_000
+
+    @eqx.filter_jit
+    def gradients(density):
+        def loss(bias, key):
+            moved = eqx.tree_at(lambda d: d.network.last.bias, density, bias)
+            return moved.loss(mu + jnp.exp(s) * u, B, Moment(key, jnp.array(0.0), True))
+
+        keys = jax.random.split(jax.random.key(4), n)
+        return jax.vmap(jax.grad(loss), (None, 0))(density.network.last.bias, keys)
+
+    def terms(r):  # A and B at t = 1 - r^2
+        noise = r**2
+        slope = (1 - 2 * noise) / ((1 - noise) ** 2 + noise**2)
+        return slope * (1 - noise) - 1, slope * noise + 1
+
+    def check(got):
+        assert np.all(np.abs(got.mean(axis=0) - exact) < 4 * got.std(axis=0) / n**0.5)
+
+    a, _ = terms((np.arange(10_000) + 0.5) / 10_000)
+    exact = 2 * a.mean() * u
+    pairs = np.asarray(gradients(normal))
+    check(pairs)
+    a, b = terms(RNG.uniform(size=(n, 4, 1)))
+    apart = np.mean(2 * (a * u + b * RNG.normal(size=(n, 4, 2))), axis=1)  # four times, drawn apart
+    check(apart)
+    assert np.all(pairs.std(axis=0) < 0.5 * apart.std(axis=0))
+
+
 @pytest.mark.slow
 def test_hutchinsons_estimate_is_near_the_exact_divergence(normal, monkeypatch):
     key = jax.random.key(5)
