@@ -347,6 +347,12 @@ def test_npe_warms_up_slowly_on_vectors_as_they_are_only():
     assert gb.NPE(gb.DeepSet()).pace(2, 1_000).warmup == 0.05
 
 
+def test_fmpe_is_short_and_fast_on_vectors_as_they_are_only():
+    short, long = gb.FMPE().pace(2, 1_000), gb.FMPE(gb.DeepSet()).pace(2, 1_000)
+    assert (short.least, short.learning_rate) == (2_000, 1e-2)
+    assert (long.least, long.learning_rate) == (4_000, 5e-3)
+
+
 def test_npe_is_held_back_where_parameters_are_many_and_simulations_few():
     decay = {(d, n): gb.NPE().pace(d, n).weight_decay for d in (2, 10) for n in (1_000, 100_000)}
     assert decay[2, 1_000] == pytest.approx(0.04)

@@ -33,7 +33,7 @@ class FMPE(AbstractDirectMethod):
     several: ClassVar[int] = 2
 
     def pace(self, dim: int, n_train: int) -> Pace:
-        """Twice as long as a density, and well regularised. What embeddings do at the higher rate,
-        for so few steps, was not measured."""
-        length = (70, 2_000, 1e-2) if self.embedding is None else (140, 4_000)
-        return Pace(*length, weight_decay=0.1)
+        """Many passes, and well regularised. What an embedding does at the higher rate, for so few
+        steps, was not measured."""
+        least, rate = (2_000, 1e-2) if self.embedding is None else (4_000, 5e-3)
+        return Pace(140, least, learning_rate=rate, weight_decay=0.1)
