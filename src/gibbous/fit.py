@@ -292,7 +292,7 @@ def _from_simulator(
             "only a JAX simulator can run afresh at every training step; simulate first: "
             "gb.fit(method, prior, gb.simulate(prior, simulator, 10_000, seed=0), seed=0)"
         )
-    config = config.resolve(None, Pace())
+    config = config.resolve(None, Pace(learning_rate=method.embedding_rate))
     key_scale, key_validation = jax.random.split(key)
     pilot = simulate(prior, simulator, _PILOT, seed=key_scale, progress=False).usable()
     held_out = simulate(prior, simulator, _FRESH, seed=key_validation, progress=False).usable()

@@ -27,6 +27,8 @@ class FitConfig:
             simulations are validated on 1,024 rows.
         checks: how often in a fit the validation loss is looked at.
         patience: stop after this many checks without a better validation loss; None never stops.
+            Of fresh simulations, which nothing overfits, all steps are trained, and the last
+            weights kept.
         checkpoint: file to keep the state in while training; if it is there, training goes on
             from it, and when training is done it is removed.
         checkpoint_seconds: least time between two writes of it.

@@ -102,6 +102,12 @@ class AbstractMethod(AbstractRecipe):
     def takes_sets(self) -> bool:
         """It sees a dataset as a set of any number of points, in any order."""
 
+    @property
+    def embedding_rate(self) -> float:
+        """Peak of the learning rate where an embedding is learnt: less for one of sets, which the
+        parameters are known from so well that larger steps blur them (docs/recipe.md)."""
+        return 2e-3 if self.takes_sets else 5e-3
+
     @abstractmethod
     def pace(self, dim: int, n_train: int) -> Pace:
         """How it is best trained on so many stored simulations of `dim` parameters, where

@@ -7,9 +7,9 @@ share no network is as many fits side by side: each holds out rows of its own, h
 own, and keeps the weights that are best for itself, so that the members err less alike.
 
 Steps run in chunks, each one jitted loop; between chunks, and before the first, the host looks at
-the validation loss of the averaged weights, keeps the best, saves a checkpoint and moves the
-progress bar. All that a chunk needs is in `State`, so a run that was killed goes on to the same
-result.
+the validation loss of the averaged weights, keeps the best (of fresh simulations, which nothing
+overfits, the last), saves a checkpoint and moves the progress bar. All that a chunk needs is in
+`State`, so a run that was killed goes on to the same result.
 """
 
 import functools
@@ -322,7 +322,10 @@ def _advance(
     each = losses(ema, ema, validation.rows, key, step, False)
     counts = jnp.arange(len(each)) < validation.n
     val_loss = jnp.sum(jnp.where(counts, each, 0.0)) / validation.n
-    better = val_loss < state.best_loss
+    # Nothing overfits fresh simulations, and errors are least at the end of the schedule: to choose
+    # a step by the loss of so few rows would be chance.
+    last = isinstance(source, Fresh)
+    better = jnp.isfinite(val_loss) if last else val_loss < state.best_loss
     best = jnp.where(better, ema, state.best)
     return (
         State(

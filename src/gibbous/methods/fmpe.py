@@ -35,5 +35,5 @@ class FMPE(AbstractDirectMethod):
     def pace(self, dim: int, n_train: int) -> Pace:
         """Many passes, and well regularised. What an embedding does at the higher rate, for so few
         steps, was not measured."""
-        least, rate = (2_000, 1e-2) if self.embedding is None else (4_000, 5e-3)
+        least, rate = (2_000, 1e-2) if self.embedding is None else (4_000, self.embedding_rate)
         return Pace(140, least, learning_rate=rate, weight_decay=0.1)

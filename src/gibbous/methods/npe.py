@@ -43,7 +43,7 @@ class NPE(AbstractDirectMethod):
         learnt overfits meanwhile, and at the rate that suits vectors a wild batch can throw it
         far off. A network of many parameters and few simulations is held back. Sets, of which each
         pass shows other points, bear twice as many. All by measurement (docs/recipe.md)."""
-        rate, warmup = (1e-2, 0.3) if self.embedding is None else (5e-3, 0.05)
+        rate, warmup = (1e-2, 0.3) if self.embedding is None else (self.embedding_rate, 0.05)
         decay = float(np.clip(10 * dim**2 / n_train, 1e-4, 1.0))
         passes = 70 if self.takes_sets else 35
         return Pace(passes, 1_000, learning_rate=rate, warmup=warmup, weight_decay=decay)
