@@ -53,7 +53,7 @@ PLANS = {
     "FMPE": Plan(
         FMPE(DeepSet(), FlowMatching(narrow=True, power=5.0)),
         200,
-        {"steps": 10_000, "batch_size": 64},
+        {"steps": 10_000, "batch_size": 64, "learning_rate": 1e-3},
         1_000,
         500,
     ),
